@@ -1,0 +1,174 @@
+"""A service's own database: SQLite on a laptop, PostgreSQL in a cluster, the same migrations for both.
+
+SQLAlchemy runs synchronously in a few worker threads: the drivers block, and a transaction is one function that either
+commits or leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import pathlib
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from services.mesh import telemetry
+from services.mesh.errors import StorageUnavailable
+
+T = TypeVar("T")
+
+log = telemetry.get_logger(__name__)
+
+ENVIRONMENT = pathlib.Path(__file__).parent / "migrations_env"
+# How long a writer waits for SQLite's lock before it gives up, in seconds.
+LOCK_SECONDS = 5
+THREADS = 8
+# Of SQLAlchemy's operational errors these say that the storage is at fault, not the statement.
+SQLITE_FAULTS = {
+    sqlite3.SQLITE_BUSY: "is locked by another process",
+    sqlite3.SQLITE_LOCKED: "is locked",
+    sqlite3.SQLITE_FULL: "is on a full disk",
+    sqlite3.SQLITE_READONLY: "is read-only",
+    sqlite3.SQLITE_IOERR: "cannot be read or written",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened",
+    sqlite3.SQLITE_CORRUPT: "is damaged",
+    sqlite3.SQLITE_NOTADB: "is not a SQLite file",
+}
+
+
+def driver_url(url: str) -> URL:
+    """A URL with the driver that Parley installs: `postgresql://` means psycopg2 here, whatever the default.
+
+    Raises:
+        sqlalchemy.exc.ArgumentError: It is not a URL.
+    """
+    parsed = make_url(url)
+    return parsed.set(drivername="postgresql+psycopg2") if parsed.drivername in ("postgresql", "postgres") else parsed
+
+
+class Database:
+    """A service's own database.
+
+    Args:
+        url: SQLAlchemy URL, e.g. `sqlite:////var/lib/parley/chat.db` or `postgresql://user:password@host/chat`.
+        migrations: Folder with the service's Alembic revisions in `versions/`.
+    """
+
+    def __init__(self, url: str, migrations: pathlib.Path) -> None:
+        self._migrations = migrations
+        address = driver_url(url)
+        self._sqlite = address.get_backend_name() == "sqlite"
+        if self._sqlite:
+            self._engine = create_engine(address, connect_args={"timeout": LOCK_SECONDS})
+            event.listen(self._engine, "connect", _prepare_sqlite)
+            event.listen(self._engine, "begin", _begin_immediately)
+        else:
+            self._engine = create_engine(
+                address, pool_pre_ping=True, pool_size=THREADS, connect_args={"connect_timeout": 5}
+            )
+        # SQLite has one writer at a time: more threads would only wait for each other's locks.
+        self._threads = ThreadPoolExecutor(1 if self._sqlite else THREADS, thread_name_prefix="database")
+
+    @property
+    def engine(self) -> Engine:
+        """The SQLAlchemy engine, for tests and tools; services use `run`."""
+        return self._engine
+
+    async def run(self, work: Callable[[Session], T]) -> T:
+        """Runs a function in one transaction, in a worker thread; commits when it returns, rolls back when it raises.
+
+        Cancelling the awaiting task does not undo the transaction: it ends by itself, whole or not at all.
+
+        Args:
+            work: Gets the session; what it returns must not be bound to it.
+
+        Raises:
+            StorageUnavailable: The storage is full, locked, read-only or away; nothing was written.
+        """
+        with telemetry.span("database.transaction"):
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._transaction, work)
+
+    def _transaction(self, work: Callable[[Session], T]) -> T:
+        with storage_faults(), Session(self._engine, expire_on_commit=False) as session, session.begin():
+            return work(session)
+
+    async def migrate(self) -> None:
+        """Brings the schema up to the newest revision. Several processes may do so at once: one does, the others wait.
+
+        Raises:
+            StorageUnavailable: The storage cannot be reached or written.
+        """
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._migrate)
+
+    def _migrate(self) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(ENVIRONMENT))
+        config.set_main_option("version_locations", str(self._migrations / "versions"))
+        config.set_main_option("path_separator", "newline")
+        with storage_faults(), self._engine.begin() as connection:
+            if not self._sqlite:
+                # SQLite's transaction already holds the file's one write lock.
+                connection.execute(text("SELECT pg_advisory_xact_lock(7270000)"))
+            config.attributes["connection"] = connection
+            try:
+                command.upgrade(config, "head")
+            except CommandError as error:
+                raise StorageUnavailable(
+                    f"The database's schema is not one that this version knows: {error}"
+                ) from error
+
+    async def ping(self) -> None:
+        """Returns when the database answers. Raises StorageUnavailable otherwise."""
+        await self.run(lambda session: session.execute(text("SELECT 1")))
+
+    async def close(self) -> None:
+        """Closes the connections and the threads."""
+        await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
+        self._engine.dispose()
+
+
+@contextlib.contextmanager
+def storage_faults() -> Iterator[None]:
+    """Turns the driver's errors about the storage itself into StorageUnavailable; others pass.
+
+    What the driver says goes to the log: it may name hosts and users.
+    """
+    try:
+        yield
+    except (exc.OperationalError, exc.InterfaceError) as error:
+        original = error.orig
+        if isinstance(original, sqlite3.Error):
+            fault = SQLITE_FAULTS.get(getattr(original, "sqlite_errorcode", 0) & 0xFF)
+            if fault is None:
+                raise
+        else:
+            fault = "cannot be reached"
+        log.error("storage fault", fault=fault, driver=str(original))
+        raise StorageUnavailable(f"This service's storage {fault}; nothing was written. Try again shortly.") from error
+
+
+def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    """Sets up a new SQLite connection."""
+    # The driver must not begin transactions by itself: `_begin_immediately` does.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    # Readers go on while one writes, and a crash loses nothing that was committed.
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin_immediately(connection: Connection) -> None:
+    """Takes the write lock at the start: a transaction that reads and then writes cannot fail half-way for the lock."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,176 @@
+"""What happens around every RPC, in this order: context · in-flight and metrics · errors · validation · the servicer.
+
+One interceptor holds all of it: each further one would cost every call a coroutine and an object, and the order would
+be scattered over a list. Handlers are wrapped once for each method and kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc import status_pb2
+
+from services.mesh import context as calls
+from services.mesh import errors, status, telemetry, validation
+from services.mesh.metrics import MethodMetrics
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+log = telemetry.get_logger(__name__)
+
+STATUS_DETAILS = "grpc-status-details-bin"
+# Statuses travel in HTTP/2 trailers, whose size every hop limits (8 KiB in gRPC).
+MESSAGE_LIMIT = 2000
+
+
+class Chassis(grpc.aio.ServerInterceptor):
+    """Wraps every handler of a server."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """The wrapped handler of the called method; None for a method that nobody implements."""
+        method = handler_call_details.method
+        if method not in self._handlers:
+            inner = await continuation(handler_call_details)
+            if inner is None:
+                return None
+            self._handlers[method] = wrap(method, inner)
+        return self._handlers[method]
+
+
+class Around:
+    """What surrounds one call: an async context manager, entered when it arrives and left when it ends."""
+
+    __slots__ = ("_context", "_metrics", "_span", "_started", "call")
+
+    def __init__(self, method: str, metrics: MethodMetrics, context: Context) -> None:
+        self._context = context
+        self._metrics = metrics
+        self._started = time.perf_counter()
+        self._span: Span | None = None
+        self.call = calls.inbound(method, context.invocation_metadata() or (), context.time_remaining())
+
+    async def __aenter__(self) -> None:
+        calls.enter(self.call)
+        self._span = telemetry.start_server_span(self.call)
+        self.call.traceparent = self.call.traceparent or calls.new_traceparent()
+        self.call.request_id = self.call.request_id or self.call.trace_id
+        self._metrics.in_flight.inc()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._metrics.in_flight.dec()
+        code = grpc.StatusCode.OK.name if error is None else self._code(error)
+        self._metrics.completed(code, time.perf_counter() - self._started)
+        if self._span is not None:
+            self._span.set_attribute("rpc.grpc.status_code", code)
+            self._span.end()
+        if error is not None:
+            await self._answer(error)
+
+    def _code(self, error: BaseException) -> str:
+        """The status code's name that an error ends the call with."""
+        if isinstance(error, asyncio.CancelledError | GeneratorExit):
+            return grpc.StatusCode.CANCELLED.name
+        if isinstance(error, grpc.aio.AbortError):
+            return str(getattr(self._context.code(), "name", "UNKNOWN"))
+        if isinstance(error, grpc.aio.AioRpcError):
+            error = status.from_rpc_error(error)
+        return status.code_of(error).name
+
+    async def _answer(self, error: BaseException) -> None:
+        """Ends the call with the status that an error stands for; lets pass what has ended it already."""
+        if not isinstance(error, Exception) or isinstance(error, grpc.aio.AbortError):
+            return
+        if isinstance(error, grpc.aio.AioRpcError):
+            error = status.from_rpc_error(error)
+        if not isinstance(error, errors.ParleyError):
+            error = unexpected(error)
+        await abort(self._context, status.to_status(error))
+
+
+def unexpected(error: Exception) -> errors.Internal:
+    """Logs an unexpected error under an id, and gives the error that names the id and nothing else."""
+    noted = [n.removeprefix("error_id=") for n in getattr(error, "__notes__", []) if n.startswith("error_id=")]
+    error_id = noted[0] if noted else status.new_error_id()
+    log.error("unexpected error", error_id=error_id, exc_info=error)
+    return status.internal(error_id)
+
+
+async def abort(context: Context, answer: status_pb2.Status) -> None:
+    """Ends a call with a google.rpc.Status: code, message and details. Raises grpc.aio.AbortError."""
+    answer.message = answer.message[:MESSAGE_LIMIT]
+    details = answer.SerializeToString()
+    trailers = ((STATUS_DETAILS, details),) if len(details) <= 3 * MESSAGE_LIMIT else ()
+    await context.abort(status.BY_NUMBER[answer.code], answer.message, trailing_metadata=trailers)
+
+
+async def checked(requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
+    """Passes a stream of requests on, each checked first."""
+    async for request in requests:
+        validation.check(request)
+        yield request
+
+
+def wrap(method: str, inner: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+    """A handler that does what `inner` does, with the chassis around it.
+
+    Args:
+        method: Full gRPC name.
+        inner: A handler of an asyncio servicer: coroutine functions, or async generators where it streams responses.
+    """
+    metrics = MethodMetrics(method)
+    make = {
+        (False, False): (grpc.unary_unary_rpc_method_handler, inner.unary_unary),
+        (False, True): (grpc.unary_stream_rpc_method_handler, inner.unary_stream),
+        (True, False): (grpc.stream_unary_rpc_method_handler, inner.stream_unary),
+        (True, True): (grpc.stream_stream_rpc_method_handler, inner.stream_stream),
+    }
+    handler: Callable[..., grpc.RpcMethodHandler[Any, Any]]
+    # The stubs type handlers as those of synchronous servers.
+    behaviour: Any
+    handler, behaviour = make[(inner.request_streaming, inner.response_streaming)]
+
+    async def one(request: Any, context: Context) -> Any:
+        async with Around(method, metrics, context):
+            if inner.request_streaming:
+                request = checked(request)
+            else:
+                validation.check(request)
+            return await behaviour(request, context)
+
+    async def many(request: Any, context: Context) -> AsyncIterator[Any]:
+        async with Around(method, metrics, context):
+            if inner.request_streaming:
+                request = checked(request)
+            else:
+                validation.check(request)
+            answering = behaviour(request, context)
+            if not hasattr(answering, "__aiter__"):
+                # A coroutine that writes to the context by itself, as gRPC's own health servicer does.
+                await answering
+                return
+            async for response in answering:
+                yield response
+
+    return handler(
+        many if inner.response_streaming else one,
+        request_deserializer=inner.request_deserializer,
+        response_serializer=inner.response_serializer,
+    )

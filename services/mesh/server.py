@@ -1,0 +1,170 @@
+"""Starts a gRPC server with everything that a service of the mesh has, and stops it without dropping a call.
+
+Health (grpc.health.v1): the empty name says that the process lives; a service's full name says that it can answer,
+which begins when its dependencies answered once. A dependency that fails later does not take the service away: callers
+get a clear UNAVAILABLE instead, and a fault of one part does not spread through readiness probes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import grpc
+import uvloop
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import start_http_server
+
+from services.mesh import telemetry
+from services.mesh.errors import ParleyError
+from services.mesh.interceptors import Chassis
+from services.mesh.settings import ServiceSettings
+
+log = telemetry.get_logger(__name__)
+
+Check = Callable[[], Awaitable[None]]
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+# How often dependencies that have not answered yet are asked again, in seconds.
+RETRY_SECONDS = 0.25
+
+
+class Bound(NamedTuple):
+    """A servicer and how to add it to a server."""
+
+    add: Callable[[Any, grpc.aio.Server], None]
+    """The generated `add_…Servicer_to_server`."""
+    servicer: object
+    """What implements it."""
+    descriptor: ServiceDescriptor
+    """The service it implements."""
+
+
+class Running(NamedTuple):
+    """A started server."""
+
+    server: grpc.aio.Server
+    health: HealthServicer
+    address: str
+    """host:port that it listens on, with the port that was picked."""
+
+
+async def start(settings: ServiceSettings, bound: Sequence[Bound]) -> Running:
+    """Starts a server: alive, and not yet ready. Raises OSError when the address is taken."""
+    server = grpc.aio.server(
+        interceptors=[Chassis()],
+        options=[
+            ("grpc.max_receive_message_length", settings.max_message_bytes),
+            ("grpc.max_send_message_length", settings.max_message_bytes),
+            # Two servers on one port would share its calls at random.
+            ("grpc.so_reuseport", 0),
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", 5000),
+            ("grpc.keepalive_permit_without_calls", 1),
+        ],
+    )
+    for part in bound:
+        part.add(part.servicer, server)
+    health = HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    names = [part.descriptor.full_name for part in bound]
+    reflection.enable_server_reflection([*names, "grpc.health.v1.Health", reflection.SERVICE_NAME], server)
+    await health.set("", SERVING)
+    for name in names:
+        await health.set(name, NOT_SERVING)
+    host = settings.listen.rpartition(":")[0]
+    try:
+        port = server.add_insecure_port(settings.listen)
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on {settings.listen}: is the port taken?") from error
+    await server.start()
+    return Running(server, health, f"{host}:{port}")
+
+
+async def become_ready(running: Running, bound: Sequence[Bound], dependencies: Mapping[str, Check]) -> None:
+    """Reports the services as ready once every dependency has answered; tries until then."""
+    waiting = dict(dependencies)
+    told: set[str] = set()
+    while waiting:
+        for name, check in list(waiting.items()):
+            try:
+                await check()
+            except (ParleyError, OSError) as error:
+                if name not in told:
+                    told.add(name)
+                    log.info("waiting for dependency", dependency=name, error=str(error))
+            else:
+                del waiting[name]
+        if waiting:
+            await asyncio.sleep(RETRY_SECONDS)
+    for part in bound:
+        await running.health.set(part.descriptor.full_name, SERVING)
+    log.info("ready", address=running.address)
+
+
+@contextlib.asynccontextmanager
+async def running(
+    settings: ServiceSettings, bound: Sequence[Bound], *, dependencies: Mapping[str, Check] | None = None
+) -> AsyncIterator[str]:
+    """Serves while the block runs; yields host:port. On leaving, calls in flight have `drain_seconds` to end.
+
+    Raises:
+        OSError: The address is taken.
+    """
+    started = await start(settings, bound)
+    readiness = asyncio.create_task(become_ready(started, bound, dependencies or {}))
+    try:
+        yield started.address
+    finally:
+        readiness.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await readiness
+        await started.health.enter_graceful_shutdown()
+        await started.server.stop(settings.drain_seconds)
+
+
+async def serve(
+    settings: ServiceSettings,
+    bound: Sequence[Bound],
+    *,
+    dependencies: Mapping[str, Check] | None = None,
+    on_stop: Sequence[Callable[[], Awaitable[None]]] = (),
+) -> None:
+    """Serves until SIGTERM or SIGINT, then drains: accepts no more, lets calls in flight end, closes what it used.
+
+    Args:
+        settings: Where to listen, what to log and to measure.
+        bound: What to serve.
+        dependencies: Named checks that must pass once before the services report ready; each raises while it fails.
+        on_stop: Closers, awaited in this order after the last call.
+    """
+    service = bound[0].descriptor.full_name.split(".")[1]
+    telemetry.configure_logs(service, settings.log_level)
+    telemetry.configure_traces(service, settings.otlp_endpoint)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if settings.metrics_listen:
+        host, _, port = settings.metrics_listen.rpartition(":")
+        start_http_server(int(port), host)
+    try:
+        async with running(settings, bound, dependencies=dependencies) as address:
+            log.info("listening", address=address)
+            await stop.wait()
+            log.info("draining", seconds=settings.drain_seconds)
+    finally:
+        for close in on_stop:
+            await close()
+        telemetry.shutdown()
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Runs a service's main coroutine on uvloop."""
+    uvloop.run(main)
