@@ -8,17 +8,17 @@ AUDIO ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test check generate generated-diff lint types bench clean
+.PHONY: help setup demo up down status test check generate generated-diff lint types freeze bench clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The stamp stands for an installed venv; a changed pyproject.toml makes it anew.
-$(VENV)/.installed: pyproject.toml
+$(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Parley needs Python 3.11 or newer; set PYTHON=python3.x")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing Parley and its tools into $(VENV) (once; a minute or two) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	@touch $@
 
 setup: $(VENV)/.installed ## Make the virtual environment
@@ -55,6 +55,9 @@ generate: setup ## Write gen/, the gateway's descriptors and openapi.json from p
 
 generated-diff: setup
 	@$(RUN) python scripts/generate.py --check
+
+freeze: setup ## Pin what is installed in constraints.txt, after an upgrade
+	@$(RUN) python scripts/freeze.py
 
 bench: setup ## Measure speed, memory and accuracy; prints ratios
 	@$(RUN) python -m bench

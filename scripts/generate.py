@@ -25,7 +25,7 @@ def generate(root: pathlib.Path) -> None:
     run(sys.executable, "scripts/vendor_protos.py")
     shutil.rmtree(root / "gen", ignore_errors=True)
     run("buf", "generate")
-    # A package whose modules mypy and editors can find needs no __init__.py; the empty stubs of files without services go.
+    # Files without services get stubs that hold nothing.
     for path in [*(root / "gen").rglob("*_grpc.py"), *(root / "gen").rglob("*_grpc.pyi")]:
         if "Stub" not in path.read_text():
             path.unlink()
@@ -43,7 +43,9 @@ def differences() -> list[str]:
     """The generated files whose committed text is not what generating gives, or that should not be there."""
     with tempfile.TemporaryDirectory() as folder:
         copy = pathlib.Path(folder) / "copy"
-        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", ".bench-venv", ".parley", ".*_cache"))
+        shutil.copytree(
+            ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", ".bench-venv", ".parley", ".*_cache")
+        )
         generate(copy)
         names = {
             p.relative_to(root).as_posix() for root in (ROOT, copy) for out in OUTPUTS for p in files_below(root / out)

@@ -25,6 +25,7 @@ COPIED = [
     "google/api/httpbody.proto",
     "google/api/launch_stage.proto",
     "google/api/resource.proto",
+    "google/rpc/error_details.proto",
     "google/rpc/status.proto",
 ]
 F = pb.FieldDescriptorProto
