@@ -3,6 +3,8 @@
 Health (grpc.health.v1): the empty name says that the process lives; a service's full name says that it can answer,
 which begins when its dependencies answered once. A dependency that fails later does not take the service away: callers
 get a clear UNAVAILABLE instead, and a fault of one part does not spread through readiness probes.
+
+Reflection describes all contracts, not only those served here: the gateway sends it to one service for the whole mesh.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import start_http_server
 
 from services.mesh import telemetry
+from services.mesh.contracts import service_names
 from services.mesh.errors import ParleyError
 from services.mesh.interceptors import Chassis
 from services.mesh.settings import ServiceSettings
@@ -74,7 +77,8 @@ async def start(settings: ServiceSettings, bound: Sequence[Bound]) -> Running:
     health = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     names = [part.descriptor.full_name for part in bound]
-    reflection.enable_server_reflection([*names, "grpc.health.v1.Health", reflection.SERVICE_NAME], server)
+    reflected = [*service_names(), "grpc.health.v1.Health", reflection.SERVICE_NAME]
+    reflection.enable_server_reflection(reflected, server)
     await health.set("", SERVING)
     for name in names:
         await health.set(name, NOT_SERVING)
