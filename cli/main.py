@@ -1,0 +1,65 @@
+"""The `parley` command, assembled."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from cli import ask, conversations, models, output, sql, stack, transcribe
+from cli.errors import CommandError
+
+
+class Commands(TyperGroup):
+    """The commands: what they raise as CommandError becomes one line on standard error and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except CommandError as error:
+            output.failure(str(error))
+            raise typer.Exit(error.exit_code) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 the server said no, 2 wrong usage, 3 no gateway answers, 130 interrupted.",
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"parley {version('parley')}")
+        raise typer.Exit
+
+
+@app.callback()
+def parley(
+    _version_flag: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """A self-hosted AI assistant: chat, questions to databases, speech.
+
+    `parley up` starts everything on this machine; the other commands are clients of its gateway.
+    """
+
+
+STACK, CLIENT = "The stack on this machine", "Clients of the gateway"
+
+app.command(rich_help_panel=STACK)(stack.up)
+app.command(rich_help_panel=STACK)(stack.down)
+app.command(rich_help_panel=STACK)(stack.status)
+app.command(rich_help_panel=STACK)(stack.logs)
+app.command(rich_help_panel=CLIENT)(ask.ask)
+app.command(rich_help_panel=CLIENT)(transcribe.transcribe)
+app.add_typer(sql.app, name="sql", rich_help_panel=CLIENT)
+app.add_typer(conversations.app, name="conversations", rich_help_panel=CLIENT)
+app.command(rich_help_panel=CLIENT)(models.models)

@@ -1,0 +1,1 @@
+"""How Parley is run: on one machine, in containers, on a cluster."""

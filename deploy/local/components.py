@@ -1,0 +1,150 @@
+"""What a stack is made of, as data: the processes, what they are told, and how to know that they are ready."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import os
+import secrets
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from deploy.local import ports
+from deploy.local.probes import Probe, grpc_serving, http_ready
+from deploy.local.settings import StackSettings
+from gateway import config
+
+LOOPBACK = "127.0.0.1"
+HEALTH = {
+    "chat": ("parley.chat.v1.ChatService", "parley.openai.v1.ChatCompletionsService"),
+    "sql": ("parley.sql.v1.SqlService",),
+    "asr": ("parley.asr.v1.SpeechRecognition", "parley.openai.v1.AudioService"),
+}
+"""The gRPC services that each of our processes serves, as its health service names them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Component:
+    """A process of the stack."""
+
+    name: str
+    """What people call it; names its log."""
+    command: Sequence[str]
+    """What to execute."""
+    environment: Mapping[str, str]
+    """What to add to the supervisor's own environment."""
+    port: int
+    """The port that it serves on."""
+    probe: Probe
+    """Passes when it is ready."""
+    after: Sequence[str] = ()
+    """The components that must be ready before it is started."""
+    stage: int = 0
+    """Components end stage by stage, the highest first."""
+    folder: Path | None = None
+    """Folder that it runs in; the supervisor's when None."""
+
+
+def mesh(settings: StackSettings) -> list[Component]:
+    """Triton, the services and Envoy, on free ports; writes the folders and secrets that they need.
+
+    Raises:
+        gateway.config.EnvoyMissingError: Envoy is not installed.
+    """
+    triton_http, triton_grpc, triton_metrics, *rest = ports.free(3 + len(HEALTH))
+    addresses = dict(zip(HEALTH, rest, strict=True))
+    extra = service_environment(settings, addresses, triton_grpc)
+    services = [
+        Component(
+            name=name,
+            command=[sys.executable, "-m", f"services.{name}"],
+            environment=extra[name],
+            port=port,
+            probe=grpc_serving(port, HEALTH[name]),
+            stage=1,
+        )
+        for name, port in addresses.items()
+    ]
+    return [triton(settings, triton_http, triton_grpc, triton_metrics), *services, envoy(settings, addresses)]
+
+
+def triton(settings: StackSettings, http: int, grpc: int, metrics: int) -> Component:
+    """The model server. Finding it takes imports that the supervisor shall not hold: deploy.local.launch_triton does."""
+    return Component(
+        name="triton",
+        command=[sys.executable, "-m", "deploy.local.launch_triton", settings.to_json(), f"{http},{grpc},{metrics}"],
+        environment={},
+        port=grpc,
+        probe=http_ready(http, "/v2/health/ready"),
+    )
+
+
+def envoy(settings: StackSettings, addresses: Mapping[str, int]) -> Component:
+    """The gateway, before services at these ports of loopback. Fills the folder that it runs in."""
+    folder = settings.state.resolve() / "run" / "envoy"
+    listen = config.Endpoint(settings.host, settings.port)
+    admin = config.Endpoint(LOOPBACK, settings.admin_port)
+    config.write(
+        folder,
+        {name: [config.Endpoint(LOOPBACK, port)] for name, port in addresses.items()},
+        listen=listen,
+        admin=admin,
+    )
+    return Component(
+        name="envoy",
+        command=config.command(workers=min(4, len(os.sched_getaffinity(0)))),
+        environment={},
+        port=settings.port,
+        probe=http_ready(settings.admin_port, "/ready"),
+        after=tuple(addresses),
+        stage=2,
+        folder=folder,
+    )
+
+
+def service_environment(
+    settings: StackSettings, addresses: Mapping[str, int], triton_grpc: int
+) -> dict[str, dict[str, str]]:
+    """What each service is told besides the user's own environment: where it listens, whom it calls, where it stores."""
+    state = settings.state.resolve()
+    for folder in ("data", "databases"):
+        (state / folder).mkdir(parents=True, exist_ok=True)
+    target = {name: f"{LOOPBACK}:{port}" for name, port in addresses.items()}
+    root = settings.sqlite_root or os.environ.get("PARLEY_SQL_SQLITE_ROOT") or state / "databases"
+    extra = {
+        "chat": {
+            "PARLEY_CHAT_SQL_TARGET": target["sql"],
+            "PARLEY_CHAT_ASR_TARGET": target["asr"],
+            "PARLEY_CHAT_DATABASE_URL": f"sqlite:///{state}/data/chat.db",
+        },
+        "sql": {
+            "PARLEY_SQL_DATABASE_URL": f"sqlite:///{state}/data/sql.db",
+            "PARLEY_SQL_ENCRYPTION_KEY": secret(state, "sql_encryption_key"),
+            "PARLEY_SQL_SQLITE_ROOT": str(root),
+        },
+        "asr": {"PARLEY_ASR_TRITON_TARGET": f"{LOOPBACK}:{triton_grpc}"},
+    }
+    for name, variables in extra.items():
+        prefix = f"PARLEY_{name.upper()}_"
+        variables[f"{prefix}LISTEN"] = target[name]
+        variables[f"{prefix}DRAIN_SECONDS"] = str(settings.stop_seconds / 2)
+        # glibc keeps a heap for each thread otherwise: memory for nothing in an idle service.
+        variables["MALLOC_ARENA_MAX"] = "2"
+        if settings.otlp_endpoint:
+            variables[f"{prefix}OTLP_ENDPOINT"] = settings.otlp_endpoint
+    return extra
+
+
+def secret(state: Path, name: str) -> str:
+    """A secret of this stack's, made on first use: 32 random bytes in urlsafe base64, readable by the user only."""
+    file = state / "secrets" / name
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return file.read_text().strip()
+    with os.fdopen(descriptor, "w") as out:
+        value = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+        out.write(value + "\n")
+    return value

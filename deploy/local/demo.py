@@ -1,0 +1,385 @@
+"""The demo: a spoken question becomes an answer from a database, over gRPC, REST and the OpenAI SDK.
+
+    python -m deploy.local.demo [--audio my.wav]
+
+It runs a stack of its own (own folder, free ports), asks real questions, checks every answer against the database,
+shows the way that each request took from its real trace, and stops everything again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import mimetypes
+import shlex
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import grpc
+from google.protobuf import json_format
+from rich.console import Console
+
+from deploy.local import espeak, ports, sample_shop, stack
+from deploy.local.demo_view import View
+from deploy.local.settings import StackSettings
+from deploy.local.supervisor import StartError
+from deploy.local.tracing import Receiver, Root, hops
+from gateway.config import EnvoyMissingError
+from parley.chat.v1 import chat_pb2, chat_pb2_grpc
+from parley.sql.v1 import sql_pb2, sql_pb2_grpc
+
+ROOT = Path(__file__).resolve().parents[2]
+MODEL = "parley-embedded"
+DATABASE = "databases/shop"
+
+
+class Question(NamedTuple):
+    """A question, and the statement that gives its answer."""
+
+    text: str
+    sql: str
+
+
+SPOKEN = Question("How many customers are there?", "SELECT count(*) FROM customers")
+ENGLISH = Question(
+    "How many products are there in each category?",
+    "SELECT c.name, count(*) FROM products AS p JOIN categories AS c ON c.id = p.category_id GROUP BY c.name",
+)
+VIETNAMESE = Question("Có bao nhiêu khách hàng ở Đà Lạt?", "SELECT count(*) FROM customers WHERE city = 'Đà Lạt'")
+OPENAI = Question("How many orders were cancelled?", "SELECT count(*) FROM orders WHERE status = 'cancelled'")
+
+
+class DemoFailedError(Exception):
+    """An exchange did not give what it should; the message says which and what."""
+
+
+class Shop:
+    """The sample shop, asked directly: what the answers are checked against.
+
+    Args:
+        path: Its SQLite file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def rows(self, sql: str) -> list[list[Any]]:
+        """The rows of a statement."""
+        with closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True)) as connection:
+            return [list(row) for row in connection.execute(sql)]
+
+    def check(self, table: dict[str, Any], question: Question | None) -> str:
+        """Says how a table was checked. Raises DemoFailedError when it is not what the database says.
+
+        Args:
+            table: A ResultTable in JSON.
+            question: What was asked; None for a person's own recording, whose answer only has to be what its SQL gives.
+        """
+        sql = question.sql if question else table.get("sql", "")
+        expected, got = self.rows(sql), table.get("rows", [])
+        if _comparable(expected) != _comparable(got):
+            raise DemoFailedError(f"the rows differ from {sql!r}: expected {expected[:5]}, got {got[:5]}")
+        count = len(expected)
+        return f"{count} row{'' if count == 1 else 's'}, the same as asked directly of the database: {sql}"
+
+    def check_text(self, text: str, question: Question) -> str:
+        """Says how a sentence was checked. Raises DemoFailedError when it lacks the figure."""
+        figure = str(self.rows(question.sql)[0][0])
+        if figure not in text.replace(",", "").replace(".", ""):
+            raise DemoFailedError(f"the answer lacks the figure {figure}: {text!r}")
+        return f"says {figure}, as the database does: {question.sql}"
+
+
+def _comparable(rows: Sequence[Sequence[Any]]) -> list[list[str]]:
+    """Rows in an order of their own, numbers without their notation: 3, 3.0 and "3.00" are the same figure."""
+    return sorted([_value(value) for value in row] for row in rows)
+
+
+def _value(value: Any) -> str:
+    try:
+        return f"{float(value):.6g}"
+    except (TypeError, ValueError):
+        return str(value)
+
+
+class Demo:
+    """The exchanges.
+
+    Args:
+        address: host:port of the gateway.
+        receiver: What gets the traces.
+        shop: The database.
+        recording: The spoken question.
+        asked: What it says; None for a person's own recording.
+        folder: Where files may be written.
+        view: Prints.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        receiver: Receiver,
+        shop: Shop,
+        recording: Path,
+        asked: Question | None,
+        folder: Path,
+        view: View,
+    ) -> None:
+        self._url = f"http://{address}"
+        self._receiver = receiver
+        self._shop = shop
+        self._recording = recording
+        self._asked = asked
+        self._folder = folder
+        self._view = view
+        self._channel = grpc.insecure_channel(address)
+        self._chat = chat_pb2_grpc.ChatServiceStub(self._channel)
+
+    def run(self) -> None:
+        """All of them, in their order. Raises DemoFailedError, grpc.RpcError."""
+        with closing(self._channel):
+            self._register()
+            self._spoken_over_grpc()
+            self._spoken_over_rest()
+            self._typed()
+            self._openai()
+
+    def _register(self) -> None:
+        """Registers the shop."""
+        sql = sql_pb2_grpc.SqlServiceStub(self._channel)
+        database = sql_pb2.Database(url=f"sqlite:///{self._shop.path}", description="A sample shop.")
+        sql.CreateDatabase(sql_pb2.CreateDatabaseRequest(database_id="shop", database=database), timeout=60)
+
+    def _conversation(self) -> str:
+        """A new conversation's name."""
+        request = chat_pb2.CreateConversationRequest(conversation=chat_pb2.Conversation(database=DATABASE))
+        return self._chat.CreateConversation(request, timeout=30).conversation.name
+
+    def _attachment(self) -> chat_pb2.Attachment:
+        return chat_pb2.Attachment(
+            filename=self._recording.name,
+            content_type=mimetypes.guess_type(self._recording.name)[0] or "application/octet-stream",
+            content=self._recording.read_bytes(),
+        )
+
+    def _spoken_over_grpc(self) -> None:
+        self._view.heading(1, "A spoken question, over gRPC with the Python stub")
+        self._view.code(
+            "chat.SendMessage(SendMessageRequest(conversation=…,\n"
+            f'    attachments=[Attachment(filename="{self._recording.name}", content_type=…, content=…)]))',
+            "python",
+        )
+        said = f"“{self._asked.text}” (espeak-ng's voice)" if self._asked else "your own recording"
+        self._view.person(f"♪ {self._recording.name}: {said}")
+        self._send(chat_pb2.SendMessageRequest(attachments=[self._attachment()]), self._asked, "Python stub, gRPC")
+
+    def _typed(self) -> None:
+        self._view.heading(3, "Typed questions, in English and in Vietnamese, over gRPC")
+        for question in (ENGLISH, VIETNAMESE):
+            self._view.person(question.text)
+            self._send(chat_pb2.SendMessageRequest(text=question.text), question, "Python stub, gRPC")
+            self._view.console.print()
+
+    def _send(self, request: chat_pb2.SendMessageRequest, question: Question | None, client: str) -> None:
+        """Sends a message and shows, checks and traces the answer."""
+        request.conversation = self._conversation()
+        root, began = Root.new(), time.time_ns()
+        stream = self._chat.SendMessage(request, timeout=120, metadata=(("traceparent", root.traceparent),))
+        tables = self._show(json_format.MessageToDict(event) for event in stream)
+        ended = time.time_ns()
+        self._verify(tables, question)
+        self._way(client, root, began, ended)
+
+    def _show(self, events: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Shows the events as they come and returns the tables. Raises DemoFailedError when the last is missing."""
+        tables, open_line, last = [], False, ""
+        for event in events:
+            match event:
+                case {"textDelta": delta}:
+                    if not open_line:
+                        self._view.answer_begins()
+                    self._view.part(delta.get("text", ""))
+                    open_line = True
+                case {"toolResult": {"transcript": transcript}}:
+                    self._view.heard(transcript.get("text", ""))
+                case {"toolResult": {"table": table}}:
+                    tables.append(table)
+                    self._view.statement(table.get("sql", ""))
+                    self._view.table(table.get("columns", []), table.get("rows", []))
+                case {"toolResult": {"error": error}} | {"error": error}:
+                    raise DemoFailedError(str(error.get("message", error)))
+            last = next((key for key in event if key != "sequence"), last)
+        if open_line:
+            self._view.console.print()
+        if last != "done":
+            raise DemoFailedError(f"the stream ended with {last or 'nothing'}, not with done")
+        return tables
+
+    def _verify(self, tables: list[dict[str, Any]], question: Question | None) -> None:
+        if not tables:
+            raise DemoFailedError("no rows came: the question did not lead to a query")
+        self._view.checked(self._shop.check(tables[-1], question))
+
+    def _way(self, client: str, root: Root, began: int, ended: int) -> None:
+        """Shows the way of a request. Raises DemoFailedError when no trace of it arrived."""
+        below = hops(self._receiver.trace(root), root.span_id)
+        if not below:
+            raise DemoFailedError("no trace of the request arrived")
+        self._view.hops(client, began, ended, below)
+
+    def _spoken_over_rest(self) -> None:
+        self._view.heading(2, "The same question, over REST with curl")
+        conversation = self._conversation()
+        attachment = self._attachment()
+        body = {
+            "attachments": [
+                {
+                    "filename": attachment.filename,
+                    "contentType": attachment.content_type,
+                    "content": base64.b64encode(attachment.content).decode(),
+                }
+            ]
+        }
+        file = self._folder / "question.json"
+        file.write_text(json.dumps(body))
+        root = Root.new()
+        url = f"{self._url}/api/v1/{conversation}/messages:send"
+        command = ["curl", "-sSN", "-H", "content-type: application/json", "-H", f"traceparent: {root.traceparent}"]
+        command += ["--data-binary", f"@{file.name}", url]
+        self._view.code(shlex.join(command), "bash")
+        began = time.time_ns()
+        events = []
+        for line in self._lines(command, url, file, root):
+            self._view.line(line if len(line) <= 300 else f"{line[:300]} … ({len(line) - 300} more characters)")
+            events.append(json.loads(line))
+        ended = time.time_ns()
+        tables = [event["toolResult"]["table"] for event in events if "table" in event.get("toolResult", {})]
+        if not events or "done" not in events[-1]:
+            raise DemoFailedError(f"the stream did not end with done: {events[-1:]}")
+        self._verify(tables, self._asked)
+        self._way("curl, HTTP/1.1 and JSON", root, began, ended)
+
+    def _lines(self, command: list[str], url: str, file: Path, root: Root) -> Iterator[str]:
+        """The lines of the answer, as they arrive: from curl, or where there is none from httpx."""
+        if shutil.which("curl"):
+            with subprocess.Popen(command, cwd=self._folder, stdout=subprocess.PIPE, text=True) as curl:
+                assert curl.stdout is not None
+                yield from (line.strip() for line in curl.stdout if line.strip())
+            if curl.returncode:
+                raise DemoFailedError(f"curl ended with {curl.returncode}")
+            return
+        import httpx
+
+        self._view.note("curl is not installed: httpx sends the same request.")
+        headers = {"content-type": "application/json", "traceparent": root.traceparent}
+        with httpx.stream(
+            "POST", url, content=file.read_bytes(), headers=headers, timeout=120, trust_env=False
+        ) as sent:
+            yield from (line for line in sent.iter_lines() if line.strip())
+
+    def _openai(self) -> None:
+        self._view.heading(4, "The unmodified OpenAI SDK, streaming")
+        self._view.code(
+            f'client = OpenAI(base_url="{self._url}/v1", api_key="unused")\n'
+            f'client.chat.completions.create(model="{MODEL}", stream=True,\n'
+            f'    messages=[{{"role": "user", "content": "{OPENAI.text}"}}])',
+            "python",
+        )
+        from openai import OpenAI
+
+        self._view.person(OPENAI.text)
+        root = Root.new()
+        with OpenAI(base_url=f"{self._url}/v1", api_key="unused", max_retries=0, timeout=120) as client:
+            began = time.time_ns()
+            stream = client.chat.completions.create(
+                model=MODEL,
+                messages=[{"role": "user", "content": OPENAI.text}],
+                stream=True,
+                extra_headers={"traceparent": root.traceparent},
+            )
+            self._view.answer_begins()
+            said = ""
+            for chunk in stream:
+                text = chunk.choices[0].delta.content if chunk.choices else None
+                said += text or ""
+                self._view.part(text or "")
+            ended = time.time_ns()
+        self._view.console.print()
+        self._view.checked(self._shop.check_text(said, OPENAI))
+        self._way("OpenAI SDK, server-sent events", root, began, ended)
+
+
+@contextmanager
+def workspace() -> Iterator[Path]:
+    """A folder for one run, removed when it went well; kept, with its logs, when it did not."""
+    parent = ROOT / ".parley"
+    parent.mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="demo-", dir=parent))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def running(folder: Path, receiver: Receiver, view: View) -> Iterator[str]:
+    """A stack of the demo's own on free ports, stopped at the end; yields the gateway's host:port.
+
+    Raises:
+        StartError: It could not be started.
+    """
+    port, admin = ports.free(2)
+    settings = StackSettings(
+        state=folder, port=port, admin_port=admin, sqlite_root=folder, otlp_endpoint=receiver.endpoint
+    )
+    began = time.monotonic()
+    try:
+        stack.detach(settings, lambda event: view.event(event.kind, event.component, event.seconds))
+        yield f"{settings.host}:{port}"
+    finally:
+        # Also what was started before a start failed or Ctrl-C came.
+        stack.down(folder)
+    view.note(f"Everything is stopped again, after {time.monotonic() - began:.0f} s.")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the demo; returns the exit code: 0 when every answer was right."""
+    parser = argparse.ArgumentParser(prog="make demo", description="Shows Parley at work and checks what it answers.")
+    parser.add_argument("--audio", type=Path, help="your own recording of a question about the shop")
+    recording = parser.parse_args(arguments).audio
+    if recording is not None and not (recording.is_file() and recording.stat().st_size):
+        parser.error(f"--audio: {recording} is not a file with something in it")
+    view = View(Console(highlight=False, soft_wrap=False))
+    try:
+        with workspace() as folder:
+            demonstrate(folder, recording, view)
+    except (DemoFailedError, StartError, EnvoyMissingError, ports.PortTakenError) as error:
+        return view.failed(str(error))
+    except grpc.RpcError as error:
+        return view.failed(error.details() if isinstance(error, grpc.Call) else str(error))
+    except KeyboardInterrupt:
+        return view.failed("interrupted", 130)
+    view.next_steps()
+    return 0
+
+
+def demonstrate(folder: Path, recording: Path | None, view: View) -> None:
+    """Builds the shop and the spoken question, brings a stack up and runs the exchanges."""
+    shop = Shop(folder / "shop.db")
+    sample_shop.build(shop.path)
+    asked = None if recording else SPOKEN
+    if recording is None:
+        recording = espeak.synthesise(SPOKEN.text, folder / "question.wav")
+    with Receiver() as receiver, running(folder, receiver, view) as address:
+        Demo(address, receiver, shop, recording, asked, folder, view).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

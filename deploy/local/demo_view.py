@@ -1,0 +1,192 @@
+"""How the demo looks: headings, streamed answers, tables, and the way that a request took as a tree with times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.syntax import Syntax
+from rich.text import Text
+
+from cli.output import result_grid, safe
+from deploy.local.tracing import Hop
+
+BARS = 20
+MINIMUM_MS = 0.05
+COLOURS = {"client": "white", "envoy": "blue", "chat": "green", "sql": "magenta", "asr": "yellow"}
+NEXT = (
+    ("make demo AUDIO=question.wav", "your own voice"),
+    (". .venv/bin/activate && parley up", "the stack, on port 8080"),
+    ("python -m deploy.local.sample_shop .parley/databases/shop.db", "the sample shop"),
+    ("parley sql add shop .parley/databases/shop.db", "register it"),
+    ('parley ask "Which products cost more than 500?"', "ask"),
+    ("parley transcribe question.wav --format srt", "subtitles"),
+)
+
+
+class Row(NamedTuple):
+    """A line of the tree of hops."""
+
+    guide: str
+    label: str
+    service: str
+    start: int
+    """Nanoseconds since 1970."""
+    milliseconds: float
+    remark: str
+
+
+class View:
+    """Prints the demo.
+
+    Args:
+        console: Where to; it knows whether that is a terminal.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._explained = False
+
+    def heading(self, number: int, title: str) -> None:
+        """Begins an exchange."""
+        self.console.print()
+        self.console.print(Rule(Text.assemble((f" {number} ", "reverse bold"), (f" {title} ", "bold")), align="left"))
+
+    def note(self, text: str) -> None:
+        """A remark."""
+        self.console.print(Text(safe(text), style="dim"))
+
+    def person(self, text: str) -> None:
+        """What the person says."""
+        self.console.print(Text.assemble(("you     ", "bold cyan"), safe(text)))
+
+    def heard(self, text: str) -> None:
+        """What was understood of a recording."""
+        self.console.print(Text.assemble(("heard   ", "bold yellow"), f"“{safe(text)}”"))
+
+    def statement(self, sql: str) -> None:
+        """The statement that was run."""
+        self.console.print(Text.assemble(("sql     ", "bold magenta"), (safe(sql), "magenta")))
+
+    def code(self, source: str, language: str) -> None:
+        """What a person would write to do the same."""
+        self.console.print(Padding(Syntax(source, language, theme="ansi_dark", background_color="default"), (0, 2)))
+
+    def table(self, columns: Sequence[dict[str, Any]], rows: Sequence[Sequence[Any]]) -> None:
+        """Rows of a result."""
+        self.console.print(Padding(result_grid(columns, rows), (0, 0, 0, 8)))
+
+    def answer_begins(self) -> None:
+        """Goes before the parts of an answer."""
+        self.console.print(Text("parley  ", style="bold green"), end="")
+
+    def part(self, text: str) -> None:
+        """A part of an answer, as it arrives."""
+        self.console.print(Text(safe(text)), end="", soft_wrap=True)
+
+    def line(self, text: str) -> None:
+        """A line of output as it came."""
+        self.console.print(Text(safe(text), style="dim"), soft_wrap=True)
+
+    def event(self, kind: str, component: str, seconds: float) -> None:
+        """Something that happened to the stack while it starts."""
+        if kind == "ready":
+            self.console.print(Text.assemble(("✓ ", "green"), f"{component:<8}", (f"{seconds:5.1f} s", "dim")))
+        elif kind == "up":
+            self.console.print(Text.assemble(("The stack is up", "bold"), (f" after {seconds:.1f} s.", "dim")))
+
+    def failed(self, why: str, code: int = 1) -> int:
+        """Says why the demo failed; returns the exit code."""
+        self.console.print()
+        self.console.print(Text.assemble(("✗ The demo failed: ", "bold red"), safe(why)))
+        self.note("Its folder under .parley/ is kept: logs/ has what each part wrote.")
+        return code
+
+    def next_steps(self) -> None:
+        """What a person may try now."""
+        self.console.print()
+        self.console.print(Rule(Text(" Now you ", style="reverse bold"), align="left"))
+        for command, what in NEXT:
+            self.console.print(Text.assemble((f"  {command:<60}", "bold"), (what, "dim")), soft_wrap=True)
+
+    def checked(self, text: str) -> None:
+        """A check that held."""
+        self.console.print(Text.assemble(("✓ ", "bold green"), (text, "dim")))
+
+    def hops(self, client: str, start: int, end: int, below: Sequence[Hop]) -> None:
+        """The way of a request: each hop with its milliseconds, and when it worked.
+
+        Args:
+            client: What the client is.
+            start: When it sent the request, in nanoseconds since 1970.
+            end: When it had read the last byte of the answer.
+            below: The hops behind the gateway.
+        """
+        total = (end - start) / 1e6
+        rows = list(_rows(client, start, total, below))
+        width = max(len(row.guide + row.label) for row in rows)
+        self.console.print()
+        for row in rows:
+            name = Text.assemble((row.guide, "dim"), (row.label, COLOURS.get(row.service, "")))
+            name.pad_right(width - len(row.guide + row.label))
+            bar = _bar((row.start - start) / 1e6, row.milliseconds, total)
+            took = f"{row.milliseconds:10,.1f} ms"
+            colour = COLOURS.get(row.service, "")
+            self.console.print(
+                Text.assemble("  ", name, took, "  ", (bar, colour), "  ", (row.remark, "dim")), soft_wrap=True
+            )
+        if not self._explained:
+            self.note("  ¹ the client's time without the services': Envoy, loopback and the client itself")
+            self.note("  ² between the two services: the caller's time for the call without the called one's")
+            self._explained = True
+
+
+def _rows(client: str, start: int, total: float, below: Sequence[Hop]) -> Iterator[Row]:
+    """The lines of the tree: the client, Envoy between, then what lies behind it."""
+    behind = sum(hop.span.milliseconds for hop in below)
+    yield Row("", f"client  {client}", "client", start, total, "")
+    yield Row("└─ ", "Envoy", "envoy", start, total, f"{total - behind:,.1f} ms its own¹")
+    yield from _below(below, "   ")
+
+
+def _below(found: Sequence[Hop], indent: str) -> Iterator[Row]:
+    shown = _merged([hop for hop in found if hop.span.milliseconds >= MINIMUM_MS])
+    for index, (hop, count, milliseconds) in enumerate(shown):
+        last = index == len(shown) - 1
+        remark = "" if hop.wire is None else f"+{hop.wire:,.1f} ms gRPC²"
+        label = label_of(hop) + (f" ×{count}" if count > 1 else "")
+        yield Row(indent + ("└─ " if last else "├─ "), label, hop.span.service, hop.span.start, milliseconds, remark)
+        # The call to Triton lies below the step that names the model: the same hop.
+        if not label.startswith("Triton"):
+            yield from _below(hop.below, indent + ("   " if last else "│  "))
+
+
+def _merged(found: Sequence[Hop]) -> list[tuple[Hop, int, float]]:
+    """Steps that repeat (a transaction for each event) as one line: the first, how many, their time together."""
+    kept: dict[tuple[str, str], list[Hop]] = {}
+    for hop in found:
+        key = (hop.span.kind, label_of(hop)) if not hop.below else (hop.span.span_id, "")
+        kept.setdefault(key, []).append(hop)
+    return [(same[0], len(same), sum(hop.span.milliseconds for hop in same)) for same in kept.values()]
+
+
+def label_of(hop: Hop) -> str:
+    """What a hop is called: service and method of an RPC, the step's own name within one."""
+    span = hop.span
+    method = span.name.rpartition("/")[2]
+    model = span.attributes.get("model") or span.attributes.get("triton.model") or ""
+    if span.kind == "server":
+        return f"{span.service}  {method}"
+    if "inference" in span.name.lower() or span.name.startswith("triton"):
+        return f"Triton  {model or method}"
+    return " ".join(part for part in (method, model) if part)
+
+
+def _bar(offset: float, length: float, total: float) -> str:
+    """When a hop worked, out of the whole time, drawn on BARS cells."""
+    begin = min(BARS - 1, max(0, int(offset / total * BARS)))
+    cells = max(1, min(BARS - begin, round(length / total * BARS)))
+    return "·" * begin + "█" * cells + "·" * (BARS - begin - cells)

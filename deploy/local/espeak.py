@@ -1,0 +1,88 @@
+"""Speaks a text into a WAV file, with eSpeak NG from the `espeakng-loader` wheel: spoken questions for demo and tests.
+
+    python -m deploy.local.espeak TEXT FILE.wav [--voice en-us] [--rate 160]
+
+eSpeak NG is GPL: it runs in a process of its own and is no part of any service. Its library has one global state, one
+more reason for a process each time. API: https://github.com/espeak-ng/espeak-ng, src/include/espeak-ng/speak_lib.h.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import subprocess
+import sys
+import wave
+from pathlib import Path
+
+AUDIO_OUTPUT_SYNCHRONOUS = 2
+DONT_EXIT = 0x8000
+RATE_PARAMETER = 1
+UTF8 = 1
+
+
+def synthesise(text: str, path: Path, *, voice: str = "en-us", rate: int = 160) -> Path:
+    """Speaks `text` into the WAV file `path` (mono, 16 bit, 22050 Hz) and returns it.
+
+    Args:
+        text: What to say.
+        path: The file to write.
+        voice: A voice or a variant of eSpeak NG: en-us, en-gb, vi, en-us+f3.
+        rate: Words a minute.
+
+    Raises:
+        RuntimeError: the voice does not exist, or the library is missing.
+    """
+    arguments = [sys.executable, "-m", "deploy.local.espeak", text, str(path), "--voice", voice, "--rate", str(rate)]
+    done = subprocess.run(
+        arguments, capture_output=True, text=True, cwd=Path(__file__).resolve().parents[2], check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"eSpeak NG could not speak: {done.stderr.strip().splitlines()[-1:]}")
+    return path
+
+
+def _speak(text: str, voice: str, rate: int) -> tuple[bytes, int]:
+    """The samples as 16-bit little-endian bytes, and their rate."""
+    import espeakng_loader  # only the process that speaks may load it
+
+    library = ctypes.CDLL(espeakng_loader.get_library_path())
+    hertz = library.espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 0, espeakng_loader.get_data_path().encode(), DONT_EXIT)
+    if hertz <= 0:
+        raise SystemExit("the library could not be initialised")
+    spoken = bytearray()
+
+    def collect(samples: ctypes._Pointer[ctypes.c_short], count: int, _events: int) -> int:
+        if samples and count > 0:
+            spoken.extend(ctypes.string_at(samples, count * 2))
+        return 0
+
+    callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)(collect)
+    library.espeak_SetSynthCallback(callback)
+    if library.espeak_SetVoiceByName(voice.encode()) != 0:
+        raise SystemExit(f"there is no voice {voice!r}")
+    library.espeak_SetParameter(RATE_PARAMETER, rate, 0)
+    data = text.encode()
+    library.espeak_Synth(data, len(data) + 1, 0, 0, 0, UTF8, None, None)
+    library.espeak_Synchronize()
+    return bytes(spoken), hertz
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("text")
+    parser.add_argument("path", type=Path)
+    parser.add_argument("--voice", default="en-us")
+    parser.add_argument("--rate", type=int, default=160, help="words a minute")
+    options = parser.parse_args()
+    samples, hertz = _speak(options.text, options.voice, options.rate)
+    with wave.open(str(options.path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(hertz)
+        file.writeframes(samples)
+
+
+if __name__ == "__main__":
+    main()

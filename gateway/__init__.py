@@ -1,0 +1,1 @@
+"""The gateway: Envoy's configuration, the descriptor set it transcodes with, and the OpenAPI document."""

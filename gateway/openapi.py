@@ -1,0 +1,330 @@
+"""Writes gateway/openapi.json: OpenAPI 3.1 of the native REST API, from the descriptors and their comments.
+
+    python -m gateway.openapi [--check]
+
+Rules: google.api.http says path, method and body; proto3's JSON mapping says how types look; buf.validate's bounds
+become JSON Schema's. Output-only fields are readOnly, input-only ones writeOnly. The OpenAI façades are not described:
+their bodies are OpenAI's own (https://platform.openai.com/docs/api-reference).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from buf.validate import validate_pb2
+from google.api import annotations_pb2, field_behavior_pb2
+from google.protobuf import descriptor_pb2 as pb
+
+HERE = Path(__file__).resolve().parent
+TARGET = HERE / "openapi.json"
+PREFIX = "/api/v1/"
+Json = dict[str, Any]
+F = pb.FieldDescriptorProto
+
+SCALARS: dict[int, Json] = {
+    F.TYPE_DOUBLE: {"type": "number", "format": "double"},
+    F.TYPE_FLOAT: {"type": "number", "format": "float"},
+    F.TYPE_INT32: {"type": "integer", "format": "int32"},
+    F.TYPE_UINT32: {"type": "integer", "format": "uint32"},
+    F.TYPE_INT64: {"type": "string", "format": "int64"},
+    F.TYPE_UINT64: {"type": "string", "format": "uint64"},
+    F.TYPE_BOOL: {"type": "boolean"},
+    F.TYPE_STRING: {"type": "string"},
+    F.TYPE_BYTES: {"type": "string", "contentEncoding": "base64"},
+}
+WELL_KNOWN: dict[str, Json] = {
+    ".google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
+    ".google.protobuf.Duration": {"type": "string", "pattern": r"^-?\d+(\.\d{1,9})?s$", "description": "e.g. 1.5s"},
+    ".google.protobuf.FieldMask": {"type": "string", "description": "Field names, separated by commas."},
+    ".google.protobuf.Struct": {"type": "object", "additionalProperties": True},
+    ".google.protobuf.Value": {},
+    ".google.protobuf.ListValue": {"type": "array", "items": {}},
+    ".google.protobuf.Any": {
+        "type": "object",
+        "properties": {"@type": {"type": "string"}},
+        "additionalProperties": True,
+    },
+}
+FIELD, NESTED, ENUM, METHOD, VALUE = 2, 3, 5, 2, 2  # field numbers that make up source paths
+
+
+def camel(name: str) -> str:
+    """A field's name in JSON."""
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+class Contracts:
+    """The descriptors of parley.binpb, by name, with their comments."""
+
+    def __init__(self, files: pb.FileDescriptorSet) -> None:
+        self.messages: dict[str, pb.DescriptorProto] = {}
+        self.enums: dict[str, pb.EnumDescriptorProto] = {}
+        self.services: list[pb.ServiceDescriptorProto] = []
+        self.comments: dict[str, str] = {}
+        for file in files.file:
+            self._file(file)
+
+    def _file(self, file: pb.FileDescriptorProto) -> None:
+        """Takes a file in."""
+        texts = {tuple(l.path): _text(l.leading_comments) for l in file.source_code_info.location}
+        scope = f".{file.package}."
+        for number, message in enumerate(file.message_type):
+            self._message(scope + message.name, message, (4, number), texts)
+        for number, enum in enumerate(file.enum_type):
+            self._enum(scope + enum.name, enum, (5, number), texts)
+        for number, service in enumerate(file.service):
+            if file.package.startswith("parley."):
+                self.services.append(service)
+            self.comments[service.name] = texts.get((6, number), "")
+            for index, method in enumerate(service.method):
+                self.comments[f"{service.name}.{method.name}"] = texts.get((6, number, METHOD, index), "")
+
+    def _message(
+        self, name: str, message: pb.DescriptorProto, path: tuple[int, ...], texts: dict[tuple[int, ...], str]
+    ) -> None:
+        """Takes a message in, with those inside it."""
+        self.messages[name] = message
+        self.comments[name] = texts.get(path, "")
+        for index, field in enumerate(message.field):
+            self.comments[f"{name}.{field.name}"] = texts.get((*path, FIELD, index), "")
+        for index, nested in enumerate(message.nested_type):
+            self._message(f"{name}.{nested.name}", nested, (*path, NESTED, index), texts)
+
+    def _enum(
+        self, name: str, enum: pb.EnumDescriptorProto, path: tuple[int, ...], texts: dict[tuple[int, ...], str]
+    ) -> None:
+        """Takes an enum in."""
+        self.enums[name] = enum
+        lines = [f"- `{v.name}`: {texts.get((*path, VALUE, i), '')}" for i, v in enumerate(enum.value)]
+        self.comments[name] = "\n".join([texts.get(path, ""), "", *lines])
+
+
+def _text(comment: str) -> str:
+    """A comment without its line breaks and the notes to tools."""
+    lines = [line.strip() for line in comment.splitlines()]
+    return " ".join(line for line in lines if line and not line.startswith("buf:lint:"))
+
+
+class Document:
+    """The OpenAPI document of some contracts; schemas are added as operations need them.
+
+    Args:
+        contracts: What to describe.
+    """
+
+    def __init__(self, contracts: Contracts) -> None:
+        self._contracts = contracts
+        self._schemas: dict[str, Json] = {}
+        self._waiting: list[str] = []
+
+    def build(self) -> Json:
+        """The whole document."""
+        paths: dict[str, Json] = {}
+        tags = []
+        for service in self._contracts.services:
+            operations = list(self._operations(service))
+            if operations:
+                tags.append({"name": service.name, "description": self._contracts.comments[service.name]})
+            for path, method, operation in operations:
+                paths.setdefault(path, {})[method] = operation
+        error = self._reference(".google.rpc.Status")
+        self._fill()
+        return {
+            "openapi": "3.1.0",
+            "info": {
+                "title": "Parley",
+                "version": "v1",
+                "description": "The native REST API. The same calls are there as gRPC; streams are JSON objects, one a "
+                "line. The OpenAI API is served beside it under /v1.",
+                "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+            },
+            "servers": [{"url": "/"}],
+            "tags": tags,
+            "paths": dict(sorted(paths.items())),
+            "components": {
+                "schemas": dict(sorted(self._schemas.items())),
+                "responses": {
+                    "Error": {
+                        "description": "It failed; `details` hold an ErrorInfo with the reason.",
+                        "content": {"application/json": {"schema": error}},
+                    }
+                },
+            },
+        }
+
+    def _operations(self, service: pb.ServiceDescriptorProto) -> Iterator[tuple[str, str, Json]]:
+        """Path, method and operation of each of a service's RPCs with a rule under PREFIX."""
+        for method in service.method:
+            rule = method.options.Extensions[annotations_pb2.http]
+            verb = rule.WhichOneof("pattern")
+            if verb is None or not getattr(rule, verb).startswith(PREFIX):
+                continue
+            path, bound = _path(getattr(rule, verb))
+            yield path, verb, self._operation(service, method, rule.body, bound)
+
+    def _operation(
+        self, service: pb.ServiceDescriptorProto, method: pb.MethodDescriptorProto, body: str, bound: dict[str, str]
+    ) -> Json:
+        """The operation of an RPC."""
+        comment = self._contracts.comments[f"{service.name}.{method.name}"]
+        output = {"schema": self._reference(method.output_type)}
+        kind = "application/x-ndjson" if method.server_streaming else "application/json"
+        operation: Json = {
+            "operationId": f"{service.name}_{method.name}",
+            "summary": re.split(r"(?<=[.!?:]) ", comment)[0].rstrip(".:"),
+            "description": comment,
+            "tags": [service.name],
+            "parameters": [*self._path_parameters(bound), *self._query(method.input_type, body, bound)],
+            "responses": {
+                "200": {"description": "JSON objects, one a line." if method.server_streaming else "It worked.",
+                        "content": {kind: output}},
+                "default": {"$ref": "#/components/responses/Error"},
+            },
+        }
+        if body:
+            operation["requestBody"] = {
+                "required": True,
+                "content": {"application/json": {"schema": self._body(method.input_type, body, bound)}},
+            }
+        return operation
+
+    def _path_parameters(self, bound: dict[str, str]) -> Iterator[Json]:
+        """The parameters of a path."""
+        for name in bound:
+            text = f"The id of the {name}: the last part of its resource name."
+            yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}, "description": text}
+
+    def _query(self, type_name: str, body: str, bound: dict[str, str]) -> Iterator[Json]:
+        """The fields of a request that travel in the query: those that neither the path nor the body takes."""
+        if body == "*":
+            return
+        for field in self._contracts.messages[type_name].field:
+            if field.name == body or field.name in bound.values() or field.name in _roots(bound):
+                continue
+            schema = self._field(type_name, field)
+            name = camel(field.name)
+            if field.type_name == ".google.protobuf.FieldMask":
+                # What Envoy's transcoder reads: the message's own field.
+                name, schema = f"{name}.paths", {"type": "array", "items": {"type": "string"}}
+            required = field_behavior_pb2.REQUIRED in field.options.Extensions[field_behavior_pb2.field_behavior]
+            description = schema.pop("description", self._contracts.comments[f"{type_name}.{field.name}"])
+            yield {"name": name, "in": "query", "required": required, "schema": schema, "description": description}
+
+    def _body(self, type_name: str, body: str, bound: dict[str, str]) -> Json:
+        """The schema of a request's body."""
+        message = self._contracts.messages[type_name]
+        if body != "*":
+            [field] = [field for field in message.field if field.name == body]
+            return self._reference(field.type_name)
+        taken = _roots(bound)
+        return self._object(type_name, [field for field in message.field if field.name not in taken])
+
+    def _reference(self, type_name: str) -> Json:
+        """A reference to a message's or enum's schema, which is made later; the schema itself of a well-known type."""
+        if type_name in WELL_KNOWN:
+            return dict(WELL_KNOWN[type_name])
+        name = type_name.removeprefix(".")
+        if name not in self._schemas:
+            self._schemas[name] = {}
+            self._waiting.append(type_name)
+        return {"$ref": f"#/components/schemas/{name}"}
+
+    def _fill(self) -> None:
+        """Makes the schemas that were referred to."""
+        while self._waiting:
+            type_name = self._waiting.pop()
+            if type_name in self._contracts.enums:
+                names = [value.name for value in self._contracts.enums[type_name].value]
+                schema = {"type": "string", "enum": names, "description": self._contracts.comments[type_name]}
+            else:
+                schema = self._object(type_name, list(self._contracts.messages[type_name].field))
+            self._schemas[type_name.removeprefix(".")] = schema
+
+    def _object(self, type_name: str, fields: list[F]) -> Json:
+        """The schema of a message with these of its fields."""
+        schema: Json = {
+            "type": "object",
+            "description": self._contracts.comments[type_name],
+            "properties": {camel(field.name): self._field(type_name, field) for field in fields},
+        }
+        behaviours = {f.name: f.options.Extensions[field_behavior_pb2.field_behavior] for f in fields}
+        required = [camel(name) for name, known in behaviours.items() if field_behavior_pb2.REQUIRED in known]
+        return {**schema, "required": required} if required else schema
+
+    def _field(self, type_name: str, field: F) -> Json:
+        """The schema of a field."""
+        rules = field.options.Extensions[validate_pb2.field]
+        repeated = field.label == F.LABEL_REPEATED
+        schema = dict(SCALARS[field.type]) if field.type in SCALARS else self._reference(field.type_name)
+        schema |= _bounds(rules.repeated.items if repeated else rules)
+        if repeated:
+            schema = {"type": "array", "items": schema}
+            if rules.repeated.HasField("max_items"):
+                schema["maxItems"] = rules.repeated.max_items
+        if comment := self._contracts.comments.get(f"{type_name}.{field.name}"):
+            schema["description"] = comment
+        behaviour = field.options.Extensions[field_behavior_pb2.field_behavior]
+        if field_behavior_pb2.OUTPUT_ONLY in behaviour:
+            schema["readOnly"] = True
+        if field_behavior_pb2.INPUT_ONLY in behaviour:
+            schema["writeOnly"] = True
+        return schema
+
+
+def _bounds(rules: validate_pb2.FieldRules) -> Json:
+    """The bounds of a field's rules as JSON Schema has them. Lengths of bytes are left out: JSON carries base64."""
+    kind = rules.WhichOneof("type")
+    if kind not in {"string", "int32", "double"}:
+        return {}
+    bounds = getattr(rules, kind)
+    names = {"min_len": "minLength", "max_len": "maxLength", "pattern": "pattern", "gte": "minimum", "lte": "maximum"}
+    return {names[field.name]: value for field, value in bounds.ListFields() if field.name in names}
+
+
+def _path(template: str) -> tuple[str, dict[str, str]]:
+    """The OpenAPI path of a google.api.http template, and the field that each of its parameters fills.
+
+    `/x/{name=things/*}` is `/x/things/{thing}` with `{"thing": "name"}`.
+    """
+    bound: dict[str, str] = {}
+
+    def replace(match: re.Match[str]) -> str:
+        field, pattern = match[1], match[2] or "*"
+        parameter = pattern.split("/")[0].rstrip("s") if "/" in pattern else field
+        bound[parameter] = field
+        return pattern.replace("**", "*").replace("*", f"{{{parameter}}}")
+
+    return re.sub(r"\{([\w.]+)(?:=([^}]*))?\}", replace, template), bound
+
+
+def _roots(bound: dict[str, str]) -> set[str]:
+    """The request's own fields that the path fills; one filled in part (`conversation.name`) is not among them."""
+    return {field for field in bound.values() if "." not in field}
+
+
+def render() -> str:
+    """The document's text."""
+    files = pb.FileDescriptorSet.FromString((HERE / "parley.binpb").read_bytes())
+    return json.dumps(Document(Contracts(files)).build(), indent=2, ensure_ascii=False) + "\n"
+
+
+def main() -> int:
+    """Writes the document; with --check only compares, and returns 1 where it differs."""
+    text = render()
+    if "--check" in sys.argv[1:]:
+        if TARGET.read_text() == text:
+            return 0
+        sys.stderr.write("gateway/openapi.json is out of date: run `make generate`.\n")
+        return 1
+    TARGET.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Speech to text: recordings and live audio, recognised by models on Triton."""

@@ -1,0 +1,48 @@
+"""What can be wrong with a recognition, beyond what services/mesh/errors.py has."""
+
+from __future__ import annotations
+
+from services.mesh import errors
+
+
+class InvalidAudio(errors.InvalidArgument):
+    """The audio cannot be decoded.
+
+    Args:
+        description: What is wrong with it, and what would be right.
+    """
+
+    reason = "INVALID_AUDIO"
+
+    def __init__(self, description: str) -> None:
+        super().__init__("audio", description)
+
+
+class ModelNotFound(errors.NotFound):
+    """No recognition model of that name is configured.
+
+    Args:
+        model: The name that was asked for.
+        known: The names that there are.
+    """
+
+    reason = "MODEL_NOT_FOUND"
+
+    def __init__(self, model: str, known: list[str]) -> None:
+        super().__init__(f"models/{model}", f"There is no speech model {model!r}; there are: {', '.join(known)}.")
+        self.metadata = {"model": model}
+
+
+class AudioTooLong(errors.TooLarge):
+    """The audio is longer than this deployment takes.
+
+    Args:
+        seconds: The limit.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"The audio is longer than {seconds:g} seconds, the limit here. Send it in parts.",
+            metadata={"limit": f"{seconds:g}s"},
+            violations=[errors.FieldViolation("audio", f"must not be longer than {seconds:g} seconds")],
+        )

@@ -1,0 +1,1 @@
+"""The chat service: conversations, models that answer in them, and the tools that those models call."""

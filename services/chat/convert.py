@@ -1,0 +1,170 @@
+"""Between the domain and the messages of parley.chat.v1, parley.sql.v1 and parley.asr.v1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from google.protobuf import duration_pb2, json_format, struct_pb2, timestamp_pb2
+
+from parley.asr.v1 import asr_pb2
+from parley.chat.v1 import chat_pb2
+from parley.sql.v1 import sql_pb2
+from services.chat.conversation import Conversation, Message, State
+from services.chat.models import FinishReason, ModelInfo, Role, Usage
+from services.chat.tools import Column, Segment, Table, ToolCall, ToolResult, Transcript, Word
+from services.mesh import status
+
+ROLES = {Role.USER: chat_pb2.ROLE_USER, Role.ASSISTANT: chat_pb2.ROLE_ASSISTANT}
+STATES = {
+    State.GENERATING: chat_pb2.MESSAGE_STATE_GENERATING,
+    State.COMPLETE: chat_pb2.MESSAGE_STATE_COMPLETE,
+    State.INTERRUPTED: chat_pb2.MESSAGE_STATE_INTERRUPTED,
+}
+REASONS = {
+    FinishReason.STOP: chat_pb2.FINISH_REASON_STOP,
+    FinishReason.LENGTH: chat_pb2.FINISH_REASON_LENGTH,
+    FinishReason.CONTENT_FILTER: chat_pb2.FINISH_REASON_CONTENT_FILTER,
+    # The model wanted more rounds of tools than it may have.
+    FinishReason.TOOL_CALLS: chat_pb2.FINISH_REASON_STOP,
+    FinishReason.CANCELLED: chat_pb2.FINISH_REASON_CANCELLED,
+}
+COLUMN_TYPE = "COLUMN_TYPE_"
+
+
+def timestamp(moment: datetime) -> timestamp_pb2.Timestamp:
+    """A moment."""
+    message = timestamp_pb2.Timestamp()
+    message.FromDatetime(moment)
+    return message
+
+
+def duration(seconds: float) -> duration_pb2.Duration:
+    """A length of time."""
+    message = duration_pb2.Duration()
+    message.FromNanoseconds(int(seconds * 1e9))
+    return message
+
+
+def conversation(value: Conversation) -> chat_pb2.Conversation:
+    """A conversation."""
+    return chat_pb2.Conversation(
+        name=f"conversations/{value.id}",
+        title=value.title,
+        model=value.model,
+        database=value.database,
+        create_time=timestamp(value.create_time),
+        update_time=timestamp(value.update_time),
+    )
+
+
+def message(value: Message) -> chat_pb2.Message:
+    """A stored message."""
+    return chat_pb2.Message(
+        name=f"messages/{value.id}",
+        parent_message=f"messages/{value.parent_id}" if value.parent_id else "",
+        role=ROLES[value.role],
+        text=value.text,
+        tool_calls=map(tool_call, value.calls),
+        tool_results=map(tool_result, value.results),
+        state=STATES[value.state],
+        model=value.model,
+        usage=usage(value.usage) if value.usage else None,
+        create_time=timestamp(value.create_time),
+        attachments=[
+            chat_pb2.AttachmentInfo(filename=a.filename, content_type=a.content_type, size=a.size)
+            for a in value.attachments
+        ],
+    )
+
+
+def usage(value: Usage) -> chat_pb2.Usage:
+    """What an answer cost."""
+    return chat_pb2.Usage(prompt_tokens=value.prompt_tokens, completion_tokens=value.completion_tokens)
+
+
+def model(value: ModelInfo) -> chat_pb2.Model:
+    """A chat model."""
+    return chat_pb2.Model(id=value.id, provider=value.provider, description=value.description)
+
+
+def tool_call(value: ToolCall) -> chat_pb2.ToolCall:
+    """A tool call."""
+    arguments = struct_pb2.Struct()
+    arguments.update(dict(value.arguments))
+    return chat_pb2.ToolCall(id=value.id, tool=value.tool, arguments=arguments)
+
+
+def tool_result(value: ToolResult) -> chat_pb2.ToolResult:
+    """What a tool answered."""
+    answer = chat_pb2.ToolResult(call_id=value.call_id, elapsed=duration(value.elapsed))
+    if value.error is not None:
+        answer.error.CopyFrom(status.to_status(value.error))
+    elif isinstance(value.output, Table):
+        answer.table.CopyFrom(table(value.output))
+    elif isinstance(value.output, Transcript):
+        answer.transcript.CopyFrom(transcript(value.output))
+    else:
+        answer.text = value.output or ""
+    return answer
+
+
+def table(value: Table) -> sql_pb2.ResultTable:
+    """Rows from a database."""
+    return sql_pb2.ResultTable(
+        sql=value.sql,
+        database=value.database,
+        columns=[sql_pb2.ResultColumn(name=c.name, type=COLUMN_TYPE + c.type) for c in value.columns],
+        rows=map(list_value, value.rows),
+        truncated=value.truncated,
+    )
+
+
+def list_value(row: Sequence[Any]) -> struct_pb2.ListValue:
+    """The values of a row."""
+    values = struct_pb2.ListValue()
+    values.extend(row)
+    return values
+
+
+def transcript(value: Transcript) -> asr_pb2.Transcript:
+    """What was said."""
+    segments = [
+        asr_pb2.Segment(
+            text=s.text,
+            start=s.start,
+            end=s.end,
+            confidence=s.confidence,
+            words=[asr_pb2.Word(text=w.text, start=w.start, end=w.end, confidence=w.confidence) for w in s.words],
+        )
+        for s in value.segments
+    ]
+    return asr_pb2.Transcript(
+        text=value.text,
+        segments=segments,
+        language_code=value.language_code,
+        duration=value.duration,
+        model=value.model,
+    )
+
+
+def from_columns(columns: sql_pb2.ResultColumns) -> tuple[Column, ...]:
+    """The columns of a result."""
+    return tuple(Column(c.name, sql_pb2.ColumnType.Name(c.type).removeprefix(COLUMN_TYPE)) for c in columns.columns)
+
+
+def from_rows(rows: Sequence[struct_pb2.ListValue]) -> list[tuple[Any, ...]]:
+    """Rows of a result."""
+    return [tuple(json_format.MessageToDict(value) for value in row.values) for row in rows]
+
+
+def from_transcript(value: asr_pb2.Transcript) -> Transcript:
+    """What was said."""
+    segments = tuple(
+        Segment(
+            s.text, s.start, s.end, s.confidence, tuple(Word(w.text, w.start, w.end, w.confidence) for w in s.words)
+        )
+        for s in value.segments
+    )
+    return Transcript(value.text, segments, value.language_code, value.duration, value.model)

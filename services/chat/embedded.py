@@ -1,0 +1,125 @@
+"""`parley-embedded`: the chat model that needs no model. It decides by rules, calls tools and phrases what they answer.
+
+It is not a language model and says so when asked. Each turn follows from the last message: a person's is classified
+(services/chat/rules.py), a tool's answer is put into words (services/chat/phrasing.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+
+from services.chat import client_tools, phrasing
+from services.chat.language import detect
+from services.chat.models import (
+    Choice,
+    Finished,
+    FinishReason,
+    ModelEvent,
+    ModelInfo,
+    ModelRequest,
+    Options,
+    PromptMessage,
+    Role,
+    TextDelta,
+    ToolCalled,
+    Usage,
+)
+from services.chat.rules import Intent, classify
+from services.chat.tools import ASK, LIST_DATABASES, ToolCall, Transcript
+
+ID = "parley-embedded"
+DESCRIPTION = (
+    "No language model: explicit rules in English and Vietnamese that answer questions about registered databases, "
+    "transcribe attached audio and call the client's tools."
+)
+
+
+class EmbeddedModel:
+    """Answers by rules."""
+
+    info = ModelInfo(ID, "parley", DESCRIPTION)
+
+    async def generate(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """One turn: a tool call, or text with the usage counted in words."""
+        step = _next(request)
+        if isinstance(step, ToolCall):
+            yield ToolCalled(step)
+            yield Finished(FinishReason.TOOL_CALLS)
+            return
+        text, reason = limited(step, request.options)
+        for piece in phrasing.pieces(text):
+            yield TextDelta(piece)
+        read = sum(len(m.text.split()) for m in request.messages)
+        yield Usage(read, len(text.split()))
+        yield Finished(reason)
+
+
+def _next(request: ModelRequest) -> ToolCall | str:
+    """What follows from the last message: a call, or the text of the answer."""
+    last = request.messages[-1]
+    question = _question(request.messages)
+    if last.role is not Role.TOOL:
+        return _decide(question, request)
+    language = detect(question)
+    if last.result is None:
+        tool = next((c.tool for m in request.messages for c in m.calls if c.id == last.call_id), last.call_id)
+        return phrasing.client_result(tool, last.text, language)
+    if last.result.error is not None:
+        return phrasing.explain(last.result.error, question, language)
+    output = last.result.output
+    if isinstance(output, Transcript) and output.text and classify(_typed(request.messages)) is not Intent.TRANSCRIBE:
+        return _decide(output.text, request)
+    assert output is not None  # a result without an error has an output
+    return phrasing.phrase(output, language, tables=request.options.tables_in_text)
+
+
+def _decide(question: str, request: ModelRequest) -> ToolCall | str:
+    """The rules: the client's tools, then small talk, then the database."""
+    language = detect(question)
+    number = sum(len(m.calls) for m in request.messages) + 1
+    chosen = client_tools.choose(question, request.client_tools, request.choice)
+    if chosen is not None:
+        return ToolCall(f"call_{number}", chosen[0].name, chosen[1])
+    if request.client_tools and (request.choice.name or request.choice.choice is Choice.REQUIRED):
+        return phrasing.unfillable(request.choice.name or request.client_tools[0].name, language)
+    intent = classify(question)
+    offered = {tool.name for tool in request.tools}
+    if intent is Intent.LIST_DATABASES and LIST_DATABASES in offered:
+        return ToolCall(f"call_{number}", LIST_DATABASES, {})
+    if intent in (Intent.QUESTION, Intent.LIST_DATABASES):
+        if ASK in offered:
+            return ToolCall(f"call_{number}", ASK, {"question": question})
+        return phrasing.say(Intent.ABILITIES, language)
+    return phrasing.say(intent, language)
+
+
+def _typed(messages: Sequence[PromptMessage]) -> str:
+    """What the person typed last."""
+    return next((m.text for m in reversed(messages) if m.role is Role.USER), "")
+
+
+def _question(messages: Sequence[PromptMessage]) -> str:
+    """What the person asked last: spoken where a transcript follows the typed message, else typed."""
+    for message in reversed(messages):
+        if message.role is Role.USER:
+            return message.text
+        result = message.result
+        if result is not None and isinstance(result.output, Transcript) and result.output.text:
+            return result.output.text
+    return ""
+
+
+def limited(text: str, options: Options) -> tuple[str, FinishReason]:
+    """The text up to the first stop text and the word limit, and why it ends there."""
+    for stop in options.stop:
+        text = text.split(stop, 1)[0]
+    if options.max_tokens is None:
+        return text, FinishReason.STOP
+    words, position = 0, 0
+    while words < options.max_tokens:
+        start = next((i for i in range(position, len(text)) if not text[i].isspace()), None)
+        if start is None:
+            return text, FinishReason.STOP
+        position = next((i for i in range(start, len(text)) if text[i].isspace()), len(text))
+        words += 1
+    return (text, FinishReason.STOP) if not text[position:].strip() else (text[:position], FinishReason.LENGTH)

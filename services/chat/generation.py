@@ -1,0 +1,106 @@
+"""How an answer comes about: a model, the tools that it calls, and again the model, until it has said all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+
+from services.chat.models import (
+    ChatModel,
+    Finished,
+    FinishReason,
+    ModelRequest,
+    PromptMessage,
+    Role,
+    TextDelta,
+    ToolAnswered,
+    ToolCalled,
+    Usage,
+)
+from services.chat.tools import RECOGNIZE, ToolCall, ToolContext, ToolRegistry
+
+Event = TextDelta | ToolCalled | ToolAnswered | Usage | Finished
+
+# A model that wants more at once has lost its way.
+MAX_CALLS_PER_ROUND = 16
+
+
+class Generator:
+    """Runs models with tools.
+
+    Args:
+        registry: Parley's own tools.
+        max_rounds: How often a model may call tools before it is offered none and has to answer.
+    """
+
+    def __init__(self, registry: ToolRegistry, max_rounds: int) -> None:
+        self._registry = registry
+        self._max_rounds = max_rounds
+
+    async def run(self, model: ChatModel, request: ModelRequest, context: ToolContext) -> AsyncGenerator[Event, None]:
+        """The events of an answer: text, tool calls and their results as they come, then usage, then `Finished`.
+
+        Attached audio is transcribed before the model sees the message. A call of a tool that is the client's own ends
+        the answer. Closing the generator stops the model or the tool that is at work.
+
+        Args:
+            model: What answers.
+            request: The conversation; its `tools` are set here.
+            context: What the tools may know.
+        """
+        messages = list(request.messages)
+        for number, attachment in enumerate(context.attachments, start=1):
+            call = ToolCall(f"audio_{number}", RECOGNIZE, {})
+            async for event in self._call(call, replace(context, attachments=(attachment,)), messages):
+                yield event
+        usage = Usage()
+        for round_number in range(self._max_rounds + 1):
+            offered = self._registry.specs() if round_number < self._max_rounds else ()
+            calls: list[ToolCall] = []
+            reason = FinishReason.STOP
+            said = ""
+            async with aclosing(model.generate(replace(request, messages=tuple(messages), tools=offered))) as events:
+                async for model_event in events:
+                    if isinstance(model_event, ToolCalled):
+                        calls.append(model_event.call)
+                    elif isinstance(model_event, Usage):
+                        usage += model_event
+                    elif isinstance(model_event, Finished):
+                        reason = model_event.reason
+                    else:
+                        said += model_event.text
+                        yield model_event
+            theirs = [call for call in calls if any(t.name == call.tool for t in request.client_tools)]
+            for call in theirs:
+                yield ToolCalled(call)
+            if theirs or not calls or not offered:
+                yield usage
+                yield Finished(FinishReason.TOOL_CALLS if theirs else _ending(reason))
+                return
+            messages.append(PromptMessage(Role.ASSISTANT, said, tuple(calls[:MAX_CALLS_PER_ROUND])))
+            for call in calls[:MAX_CALLS_PER_ROUND]:
+                async for event in self._answer(call, context, messages):
+                    yield event
+
+    async def _call(
+        self, call: ToolCall, context: ToolContext, messages: list[PromptMessage]
+    ) -> AsyncGenerator[ToolCalled | ToolAnswered, None]:
+        """Calls a tool on our own account: the messages then look as if the model had asked for it."""
+        messages.append(PromptMessage(Role.ASSISTANT, calls=(call,)))
+        async for event in self._answer(call, context, messages):
+            yield event
+
+    async def _answer(
+        self, call: ToolCall, context: ToolContext, messages: list[PromptMessage]
+    ) -> AsyncGenerator[ToolCalled | ToolAnswered, None]:
+        """Calls a tool and adds its answer to the messages."""
+        yield ToolCalled(call)
+        result = await self._registry.call(call, context)
+        messages.append(PromptMessage(Role.TOOL, call_id=call.id, result=result))
+        yield ToolAnswered(result)
+
+
+def _ending(reason: FinishReason) -> FinishReason:
+    """Why the answer ended, for whoever knows nothing of our tools."""
+    return FinishReason.STOP if reason is FinishReason.TOOL_CALLS else reason

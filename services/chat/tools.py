@@ -1,0 +1,209 @@
+"""The tools that a model may call, and what they answer: one registry for every kind of model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from services.mesh.errors import InvalidArgument, NotFound, ParleyError
+
+RECOGNIZE = "asr.recognize"
+ASK = "sql.ask"
+LIST_DATABASES = "sql.list_databases"
+DESCRIBE = "sql.describe"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """What a model has to know of a tool.
+
+    Attributes:
+        name: Its name, `service.action` for Parley's own.
+        description: What it does and when to use it.
+        parameters: JSON schema of its arguments, an object.
+    """
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call that a model wants made. `id` names it within the answer."""
+
+    id: str
+    tool: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a result; `type` is the name of a parley.sql.v1.ColumnType without its prefix, e.g. INTEGER."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows from a database.
+
+    Attributes:
+        sql: The statement that gave them.
+        database: databases/{database}
+        columns: In the order of the values of each row.
+        rows: Values as JSON knows them: None, bool, float, str.
+        truncated: Whether a row limit cut the result off.
+        answer: The sentence that answers the question, in its language.
+    """
+
+    sql: str
+    database: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    truncated: bool = False
+    answer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A spoken word: start and end in seconds, confidence from 0 to 1."""
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of speech: start and end in seconds, confidence from 0 to 1."""
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+    words: tuple[Word, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What was said: `duration` in seconds, the language as BCP 47."""
+
+    text: str
+    segments: tuple[Segment, ...] = ()
+    language_code: str = ""
+    duration: float = 0.0
+    model: str = ""
+
+
+ToolOutput = Table | Transcript | str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a tool answered: `output` or `error`; `elapsed` in seconds."""
+
+    call_id: str
+    elapsed: float
+    output: ToolOutput | None = None
+    error: ParleyError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that came with a message; its bytes are never stored."""
+
+    filename: str
+    content_type: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """What a tool may know of the conversation that it is called in.
+
+    Attributes:
+        database: databases/{database} that questions are about; empty where none was chosen.
+        attachments: The files of the message that is being answered.
+    """
+
+    database: str = ""
+    attachments: tuple[Attachment, ...] = ()
+
+
+class Tool(Protocol):
+    """Something that a model can have done."""
+
+    @property
+    def spec(self) -> ToolSpec:
+        """What models are told of it."""
+
+    async def call(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutput:
+        """Does it. Raises ParleyError where it cannot be done."""
+
+
+@dataclass(slots=True)
+class ToolRegistry:
+    """The tools of this deployment, by name."""
+
+    tools: dict[str, Tool] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, tools: Iterable[Tool]) -> ToolRegistry:
+        """A registry of these tools."""
+        return cls({tool.spec.name: tool for tool in tools})
+
+    def specs(self) -> tuple[ToolSpec, ...]:
+        """What models are told, in the order of registration."""
+        return tuple(tool.spec for tool in self.tools.values())
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.tools
+
+    async def call(self, call: ToolCall, context: ToolContext) -> ToolResult:
+        """Calls a tool. What it raises becomes the result's error: the answer goes on without it."""
+        start = time.monotonic()
+        output: ToolOutput | None = None
+        error: ParleyError | None = None
+        try:
+            tool = self.tools.get(call.tool)
+            if tool is None:
+                raise NotFound(f"tools/{call.tool}")
+            check_arguments(tool.spec, call.arguments)
+            output = await tool.call(call.arguments, context)
+        except ParleyError as caught:
+            error = caught
+        return ToolResult(call.id, time.monotonic() - start, output, error)
+
+
+JSON_TYPES: Mapping[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "object": (dict,),
+    "array": (list,),
+}
+
+
+def check_arguments(spec: ToolSpec, arguments: Mapping[str, Any]) -> None:
+    """Raises InvalidArgument where arguments do not fit: models make them up.
+
+    Of JSON schema it knows what the tools here use: required, type, maxLength, and that nothing else is allowed.
+    """
+    properties: Mapping[str, Mapping[str, Any]] = spec.parameters.get("properties", {})
+    for name in spec.parameters.get("required", ()):
+        if name not in arguments:
+            raise InvalidArgument(name, f"{spec.name} requires it.")
+    for name, value in arguments.items():
+        schema = properties.get(name)
+        if schema is None:
+            raise InvalidArgument(name, f"{spec.name} has no such argument; it has {', '.join(properties) or 'none'}.")
+        if not isinstance(value, JSON_TYPES.get(schema.get("type", ""), (object,))):
+            raise InvalidArgument(name, f"must be of type {schema['type']}.")
+        if isinstance(value, str) and len(value) > schema.get("maxLength", len(value)):
+            raise InvalidArgument(name, f"must have at most {schema['maxLength']} characters.")

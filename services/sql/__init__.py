@@ -1,0 +1,1 @@
+"""The sql service: registered databases, questions turned into SQL, and SQL that only reads."""

@@ -1,0 +1,359 @@
+"""Builds the SQL of a frame as a sqlglot expression, and says in words what it does."""
+
+from __future__ import annotations
+
+import calendar
+import datetime as dt
+import re
+
+from sqlglot import exp
+
+from services.sql.frame import Filter, Frame, Ref, Term
+from services.sql.joins import JoinGraph
+from services.sql.linking import REVENUE, revenue_columns
+from services.sql.reading import display_columns
+from services.sql.schema import Column, Dialect, Schema
+from services.sql.words import spoken_name
+
+_COMPARISONS: dict[str, type[exp.Binary]] = {
+    "=": exp.EQ, "!=": exp.NEQ, ">": exp.GT, ">=": exp.GTE, "<": exp.LT, "<=": exp.LTE,
+}  # fmt: skip
+_AGGREGATES: dict[str, type[exp.AggFunc]] = {"COUNT": exp.Count, "SUM": exp.Sum, "AVG": exp.Avg, "MIN": exp.Min, "MAX": exp.Max}
+_RESERVED = frozenset(
+    "all analyse analyze and any array as asc both case cast check collate column constraint create cross current_date "
+    "default desc distinct do else end except exists false fetch for foreign from full grant group having in index inner "
+    "intersect into is isnull join key lateral leading left like limit match natural not notnull null offset on only or "
+    "order outer over primary references replace returning right row rows select set some table then to trailing "
+    "transaction true union unique user using values view when where window with year".split()
+)
+
+
+class Unbuildable(Exception):
+    """The frame does not make a query: nothing to select from, or tables that no key connects."""
+
+
+class Builder:
+    """Builds statements for one schema.
+
+    Args:
+        schema: The database's.
+        graph: Its joins.
+        today: What relative dates count from.
+    """
+
+    def __init__(self, schema: Schema, graph: JoinGraph, today: dt.date) -> None:
+        self._schema = schema
+        self._graph = graph
+        self._today = today
+        self._qualified = False
+
+    def build(self, frame: Frame) -> str:
+        """The statement in the schema's dialect. Raises Unbuildable."""
+        if frame.both and self._pair(frame):
+            return self._intersect(frame).sql(self._schema.dialect.value)
+        return self._query(frame).sql(self._schema.dialect.value)
+
+    def _pair(self, frame: Frame) -> list[Filter]:
+        equal = [item for item in frame.filters if item.op == "=" and not item.negated]
+        return [item for item in equal if sum(other.ref == item.ref for other in equal) == 2][:2]
+
+    def _intersect(self, frame: Frame) -> exp.Expression:
+        """Two values of one column, each met by another row: an intersection."""
+        halves = []
+        for half in self._pair(frame):
+            kept = [item for item in frame.filters if item is half or item not in self._pair(frame)]
+            part = Frame(**{**vars(frame), "filters": kept, "both": False, "order": None, "limit": None})
+            halves.append(self._query(part))
+        return exp.Intersect(this=halves[0], expression=halves[1], distinct=True)
+
+    def _query(self, frame: Frame) -> exp.Select:
+        if not frame.tables:
+            raise Unbuildable("nothing in the question names a table or a column")
+        select, groups = self._select_and_groups(frame)
+        tables = self._tables(frame, select, groups)
+        self._qualified = len(tables) > 1 or bool(frame.without)
+        query = exp.select(*(self._term(term) for term in select), dialect=self._schema.dialect.value)
+        query = self._from(query, tables)
+        for condition in self._conditions(frame, tables):
+            query = query.where(condition)
+        if groups:
+            query = query.group_by(*(self._term(term) for term in groups))
+        for item in frame.having:
+            query = query.having(self._having(item, groups))
+        if frame.order is not None:
+            query = query.order_by(self._ordered(frame.order, frame))
+        if frame.limit is not None:
+            query = query.limit(frame.limit)
+        several = len(tables) > 1 and not groups and not any(term.aggregate for term in select)
+        if frame.distinct or (several and frame.order is None and self._multiplies(tables)):
+            query = query.distinct()
+        return query
+
+    def _ordered(self, term: Term, frame: Frame) -> exp.Ordered:
+        """The order; where only the first rows are asked for, an unknown value is neither the highest nor the lowest."""
+        column = self._schema.by_name[term.ref[0]].by_name.get(term.ref[1]) if term.ref[0] else None
+        small = self._schema.dialect is Dialect.SQLITE
+        plain = small != frame.descending
+        unknown_last = frame.limit is not None and column is not None and column.nullable and not term.aggregate
+        return exp.Ordered(this=self._term(term), desc=frame.descending, nulls_first=plain and not unknown_last)
+
+    def _multiplies(self, tables: list[str]) -> bool:
+        """Whether joining gives a row of the first table several times: a key leads to it."""
+        return any(key.referred_table == tables[0] for name in tables[1:] for key in self._schema.by_name[name].foreign_keys)
+
+    # What is selected, and for each of what.
+
+    def _select_and_groups(self, frame: Frame) -> tuple[list[Term], list[Term]]:
+        select = list(frame.select)
+        groups: list[Term] = []
+        for group in frame.groups:
+            keys, shown = self._identity(group)
+            groups += [term for term in keys if term not in groups]
+            if not any(term.ref in {item.ref for item in shown} and not term.aggregate for term in select):
+                own = [term for term in select if term.ref[0] == group.ref[0] and not term.aggregate]
+                select = ([] if own and group.ref[1] == "*" else shown) + select
+        if not select:
+            select = self._named(frame.tables[0])
+        counted = any(term.aggregate or term.ref[1] == REVENUE for term in select) or bool(frame.having) or (
+            frame.order is not None and bool(frame.order.aggregate)
+        )
+        plain = [term for term in select if not term.aggregate and term.ref[1] != REVENUE]
+        if counted and plain and not groups:
+            # The rows of the table whose columns are shown, or the column itself when it is a plain list of values.
+            groups = self._grouping(plain, frame)
+        return select, groups
+
+    def _grouping(self, plain: list[Term], frame: Frame) -> list[Term]:
+        table = self._schema.by_name[plain[0].ref[0]]
+        counted = {term.ref[0] for term in frame.select if term.aggregate}
+        if frame.order is not None and frame.order.aggregate:
+            counted.add(frame.order.ref[0])
+        counted |= {item.ref[0] for item in frame.having}
+        if counted == {table.name} or not table.primary_key:
+            return plain
+        return [Term((table.name, name)) for name in table.primary_key]
+
+    def _identity(self, group: Term) -> tuple[list[Term], list[Term]]:
+        """What to group by, and what to show of it."""
+        table = self._schema.by_name[group.ref[0]]
+        if group.ref[1] != "*":
+            return [group], [group]
+        shown = self._named(table.name)
+        return ([Term((table.name, name)) for name in table.primary_key] or shown), shown
+
+    def _named(self, table_name: str) -> list[Term]:
+        """The columns that name a row of a table: its name, else its key, else its first column."""
+        table = self._schema.by_name[table_name]
+        names = display_columns(table) or list(table.primary_key) or [table.columns[0].name]
+        return [Term((table_name, name)) for name in names]
+
+    # Where it comes from.
+
+    def _tables(self, frame: Frame, select: list[Term], groups: list[Term]) -> list[str]:
+        """The tables to read, the first one first; a mentioned one that nothing uses may still restrict the rows."""
+        used = [term.ref[0] for term in [*groups, *select] if term.ref[0]]
+        used += [item.ref[0] for item in frame.filters if item.ref[0] not in frame.without]
+        used += [item.ref[0] for item in frame.having]
+        if frame.order is not None and frame.order.ref[0]:
+            used.append(frame.order.ref[0])
+        mentioned = [name for name in frame.tables if name not in frame.without]
+        return list(dict.fromkeys([*used, *mentioned]))
+
+    def _from(self, query: exp.Select, tables: list[str]) -> exp.Select:
+        steps = self._graph.connect(tables)
+        if steps is None:
+            raise Unbuildable(f"no key connects {' and '.join(spoken_name(name) for name in tables)}")
+        self._qualified = self._qualified or bool(steps)
+        # The projection was made before it was known that tables in between have to be joined.
+        query = query.from_(self._table(tables[0]))
+        for step in steps:
+            on = exp.and_(*(
+                exp.EQ(this=self._column((step.left, left)), expression=self._column((step.right, right)))
+                for left, right in step.columns
+            ))  # fmt: skip
+            query = query.join(self._table(step.right), on=on)
+        return query
+
+    def _table(self, name: str) -> exp.Table:
+        return exp.Table(this=self._identifier(name))
+
+    def _identifier(self, name: str) -> exp.Identifier:
+        plain = r"[a-z_][a-z0-9_]*" if self._schema.dialect is Dialect.POSTGRESQL else r"[A-Za-z_][A-Za-z0-9_]*"
+        return exp.to_identifier(name, quoted=not re.fullmatch(plain, name) or name.lower() in _RESERVED)
+
+    def _column(self, ref: Ref) -> exp.Expression:
+        table = self._identifier(ref[0]) if self._qualified else None
+        if ref[1] == REVENUE:
+            pair = revenue_columns(self._schema.by_name[ref[0]])
+            assert pair is not None
+            return exp.Mul(this=self._column((ref[0], pair[0])), expression=self._column((ref[0], pair[1])))
+        return exp.Column(this=self._identifier(ref[1]), table=table)
+
+    def _term(self, term: Term) -> exp.Expression:
+        aggregate = term.aggregate or ("SUM" if term.ref[1] == REVENUE else "")
+        if term.ref[1] == "*":
+            return exp.Count(this=exp.Star())
+        column = self._column(term.ref)
+        if term.period:
+            column = self._cut(column, term.period)
+        if not aggregate:
+            return column
+        inner: exp.Expression = exp.Distinct(expressions=[column]) if term.distinct else column
+        return _AGGREGATES[aggregate](this=inner)
+
+    def _cut(self, column: exp.Expression, period: str) -> exp.Expression:
+        """A date down to its year or month, as text."""
+        if self._schema.dialect is Dialect.SQLITE:
+            return exp.Anonymous(this="STRFTIME", expressions=[exp.Literal.string("%Y" if period == "year" else "%Y-%m"), column])
+        return exp.Anonymous(this="TO_CHAR", expressions=[column, exp.Literal.string("YYYY" if period == "year" else "YYYY-MM")])
+
+    # Conditions.
+
+    def _conditions(self, frame: Frame, tables: list[str]) -> list[exp.Expression]:
+        own = [item for item in frame.filters if item.ref[0] not in frame.without]
+        groups: list[list[exp.Expression]] = []
+        for item in own:
+            condition = self._condition(item)
+            if item.joined_by_or and groups:
+                groups[-1].append(condition)
+            else:
+                groups.append([condition])
+        found = [exp.or_(*group) if len(group) > 1 else group[0] for group in groups]
+        for table in frame.without:
+            found.append(self._without(tables[0], table, [item for item in frame.filters if item.ref[0] == table]))
+        return found
+
+    def _without(self, main: str, table: str, filters: list[Filter]) -> exp.Expression:
+        """The main table's key is not among those that have a row there."""
+        key = self._schema.by_name[main].primary_key
+        step = self._graph.direct(main, table)
+        if step is not None and len(step.columns) == 1:
+            here, there = step.columns[0]
+            inner = exp.select(self._column((table, there))).from_(self._table(table))
+            # NOT IN is never true beside a NULL.
+            inner = inner.where(exp.Not(this=exp.Is(this=self._column((table, there)), expression=exp.Null())))
+        elif len(key) == 1:
+            here = key[0]
+            inner = self._from(exp.select(self._column((main, here))), [main, table])
+        else:
+            raise Unbuildable(f"no key connects {spoken_name(main)} and {spoken_name(table)}")
+        for item in filters:
+            inner = inner.where(self._condition(item))
+        return exp.Not(this=exp.In(this=self._column((main, here)), query=inner.subquery()))
+
+    def _having(self, item: Filter, groups: list[Term]) -> exp.Expression:
+        del groups
+        aggregate, _, op = item.op.rpartition(" ")
+        return self._compared(self._term(Term(item.ref, aggregate or "COUNT")), op, [_number(v) for v in item.values])
+
+    def _condition(self, item: Filter) -> exp.Expression:
+        column = self._column(item.ref)
+        if item.op.startswith("period "):
+            condition = self._in_period(column, item.op.split()[1], str(item.values[0]))
+        elif item.average:
+            table, name = item.ref
+            inner = exp.select(exp.Avg(this=exp.Column(this=self._identifier(name)))).from_(self._table(table))
+            condition = _COMPARISONS[item.op](this=column, expression=inner.subquery())
+        elif item.op in ("contains", "starts", "ends"):
+            text = str(item.values[0])
+            pattern = {"contains": f"%{text}%", "starts": f"{text}%", "ends": f"%{text}"}[item.op]
+            condition = exp.Like(this=column, expression=exp.Literal.string(pattern))
+        else:
+            known = self._schema.by_name[item.ref[0]].by_name.get(item.ref[1])
+            condition = self._compared(column, item.op, [_literal(value, known) for value in item.values])
+        if not item.negated:
+            return condition
+        if isinstance(condition, exp.EQ):
+            return exp.NEQ(this=condition.this, expression=condition.expression)
+        return exp.Not(this=exp.Paren(this=condition))
+
+    def _compared(self, left: exp.Expression, op: str, values: list[exp.Expression]) -> exp.Expression:
+        if op == "between":
+            return exp.Between(this=left, low=values[0], high=values[-1])
+        return _COMPARISONS[op](this=left, expression=values[0])
+
+    def _in_period(self, column: exp.Expression, op: str, text: str) -> exp.Expression:
+        """A date within a period, or before or after it."""
+        if text.startswith("--"):
+            month = text[2:]
+            if self._schema.dialect is Dialect.SQLITE:
+                found = exp.Anonymous(this="STRFTIME", expressions=[exp.Literal.string("%m"), column])
+            else:
+                found = exp.Anonymous(this="TO_CHAR", expressions=[column, exp.Literal.string("MM")])
+            return _COMPARISONS[op if op in _COMPARISONS else "="](this=found, expression=exp.Literal.string(month))
+        first, following = (day.isoformat() for day in self._bounds(text))
+        start, end = exp.Literal.string(first), exp.Literal.string(following)
+        if op in (">", "<="):
+            return (exp.GTE if op == ">" else exp.LT)(this=column, expression=end)
+        if op in (">=", "<"):
+            return (exp.GTE if op == ">=" else exp.LT)(this=column, expression=start)
+        return exp.and_(exp.GTE(this=column, expression=start), exp.LT(this=column.copy(), expression=end))
+
+    def _bounds(self, text: str) -> tuple[dt.date, dt.date]:
+        """The first day of a period and the first day after it."""
+        today = self._today
+        if text == "last week":
+            monday = today - dt.timedelta(days=today.weekday())
+            return monday - dt.timedelta(days=7), monday
+        if text.endswith("year"):
+            year = today.year - (text == "last year")
+            return dt.date(year, 1, 1), dt.date(year + 1, 1, 1)
+        if text.endswith("month"):
+            first = today.replace(day=1)
+            first = (first - dt.timedelta(days=1)).replace(day=1) if text == "last month" else first
+        elif len(text) == 4:
+            return dt.date(int(text), 1, 1), dt.date(int(text) + 1, 1, 1)
+        else:
+            first = dt.date(int(text[:4]), int(text[5:7]), 1)
+        return first, first + dt.timedelta(days=calendar.monthrange(first.year, first.month)[1])
+
+
+def _number(value: str | float) -> exp.Expression:
+    return exp.Literal.number(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+def _literal(value: str | float, column: Column | None) -> exp.Expression:
+    """A value as the column has it: numbers for numbers, text for text."""
+    if isinstance(value, str):
+        return exp.Literal.string(value)
+    number = _number(value)
+    return exp.Literal.string(number.name) if column is not None and column.kind.value == "text" else number
+
+
+def explain(frame: Frame, schema: Schema) -> str:
+    """What the query does, in words."""
+    del schema
+    shown = [_said(term) for term in frame.select] or [f"the {spoken_name(frame.tables[0])}"]
+    text = "Shows " + ", ".join(dict.fromkeys(shown))
+    if frame.filters:
+        conditions = [_condition_said(item) for item in frame.filters]
+        text += " where " + " and ".join(conditions)
+    if frame.groups:
+        text += " for each " + ", ".join(_said(term).removeprefix("the rows of ") for term in frame.groups)
+    for item in frame.having:
+        text += f", with {_said(Term(item.ref, 'COUNT'))} {item.op} {item.values[0]:g}" if isinstance(item.values[0], float) else ""
+    for table in frame.without:
+        text += f", without any {spoken_name(table)}"
+    if frame.order is not None:
+        text += f", {'highest' if frame.descending else 'lowest'} {_said(frame.order)} first"
+    if frame.limit is not None:
+        text += f", the first {frame.limit} only"
+    return text + "."
+
+
+def _said(term: Term) -> str:
+    table, column = term.ref
+    name = f"the rows of {spoken_name(table)}" if column == "*" else f"{spoken_name(column)} of {spoken_name(table)}"
+    if term.period:
+        return f"{term.period} of {name}"
+    words = {"COUNT": "the number of", "SUM": "the total", "AVG": "the average", "MIN": "the lowest", "MAX": "the highest"}
+    if term.aggregate == "COUNT" and column == "*":
+        return f"the number of {spoken_name(table)}" if table else "how often"
+    return f"{words[term.aggregate]} {'different ' if term.distinct else ''}{name}" if term.aggregate else name
+
+
+def _condition_said(item: Filter) -> str:
+    op = {"=": "is", "!=": "is not", "period =": "is in", "period >=": "is from", "period >": "is after", "period <": "is before"}
+    verb = op.get(item.op, item.op)
+    values = "the average" if item.average else " and ".join(f"{v:g}" if isinstance(v, float) else v for v in item.values)
+    return f"{spoken_name(item.ref[1])} of {spoken_name(item.ref[0])} {'not ' if item.negated else ''}{verb} {values}"

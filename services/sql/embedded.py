@@ -1,0 +1,90 @@
+"""The embedded engine: questions to SQL by rules, without a language model. It refuses rather than guesses."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from services.sql.builder import Builder, Unbuildable, explain
+from services.sql.errors import QuestionNotUnderstood
+from services.sql.joins import JoinGraph
+from services.sql.lexicon import QUIET, SIGNS
+from services.sql.linking import LinkIndex
+from services.sql.query import Failure, GeneratedQuery
+from services.sql.reading import Mark, Reader, scan
+from services.sql.schema import Schema
+from services.sql.tokens import Token, tokenize
+
+NAME = "embedded"
+MAX_TOKENS = 120
+# A question whose words are understood to a smaller part than this is refused.
+MIN_COVERAGE = 0.5
+CACHED = 32
+
+
+class EmbeddedEngine:
+    """Reads questions by rules; implements services.sql.query.SqlEngine.
+
+    Args:
+        min_coverage: The part of a question's content words that must be understood, from 0 to 1.
+        today: What relative dates count from; None: the day of the question.
+    """
+
+    def __init__(self, min_coverage: float = MIN_COVERAGE, today: dt.date | None = None) -> None:
+        self._min_coverage = min_coverage
+        self._today = today
+        self._indexes: OrderedDict[int, tuple[Schema, LinkIndex, JoinGraph]] = OrderedDict()
+
+    async def generate(self, question: str, schema: Schema, failure: Failure | None = None) -> GeneratedQuery:
+        """The query for a question; see SqlEngine."""
+        if failure is not None:
+            raise QuestionNotUnderstood("rules give no other statement. Ask it differently.")
+        return await asyncio.to_thread(self.answer, question, schema)
+
+    def answer(self, question: str, schema: Schema) -> GeneratedQuery:
+        """The same, at once. Raises QuestionNotUnderstood."""
+        index, graph = self._index(schema)
+        tokens = tokenize(question)[:MAX_TOKENS]
+        marks = scan(tokens, index)
+        unknown = unknown_words(tokens, marks)
+        content = sum(mark.end - mark.start for mark in marks if mark.kind != "sign")
+        coverage = content / (content + len(unknown)) if content + len(unknown) else 0.0
+        if not any(mark.kind == "mention" for mark in marks) or coverage < self._min_coverage:
+            raise QuestionNotUnderstood(_refusal(unknown, schema), unknown)
+        reader = Reader(schema, graph, marks, tokens)
+        frame = reader.read()
+        try:
+            sql = Builder(schema, graph, self._today or dt.datetime.now(dt.UTC).date()).build(frame)
+        except Unbuildable as error:
+            raise QuestionNotUnderstood(f"{error}. Name what to show, of which table.", unknown) from None
+        links = tuple(reader.links)
+        sureness = sum(link.score for link in links) / len(links) if links else 0.0
+        return GeneratedQuery(sql, explain(frame, schema), links, round(coverage * sureness, 3), NAME)
+
+    def _index(self, schema: Schema) -> tuple[LinkIndex, JoinGraph]:
+        """The schema's index; kept, since building it takes longer than a question."""
+        key = id(schema)
+        if key not in self._indexes:
+            self._indexes[key] = (schema, LinkIndex(schema), JoinGraph(schema))
+            while len(self._indexes) > CACHED:
+                self._indexes.popitem(last=False)
+        return self._indexes[key][1:]
+
+
+def unknown_words(tokens: Sequence[Token], marks: Sequence[Mark]) -> list[str]:
+    """The words that stand for nothing known and are not just grammar, as the question has them."""
+    covered = {position for mark in marks for position in range(mark.start, mark.end)}
+    return [
+        token.text
+        for position, token in enumerate(tokens)
+        if position not in covered and token.word not in QUIET and token.lemma not in QUIET
+        and (token.word,) not in SIGNS and any(char.isalnum() for char in token.word)
+    ]  # fmt: skip
+
+
+def _refusal(unknown: Sequence[str], schema: Schema) -> str:
+    tables = ", ".join(table.name for table in schema.tables[:12])
+    said = f"these words mean nothing here: {', '.join(unknown)}" if unknown else "it names nothing in this database"
+    return f"{said}. The tables are: {tables}."

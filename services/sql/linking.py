@@ -1,0 +1,180 @@
+"""Links words of a question to tables, columns and values of a schema."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.sql.schema import Column, Kind, Schema, Table
+from services.sql.tokens import Token
+from services.sql.words import fold, lemma, split_name, stem
+
+MAX_SPAN = 7
+REVENUE = "revenue"
+"""Name of the computed measure quantity × price."""
+
+# What people say for what designers write, by stems.
+_SYNONYMS = {
+    "price": ("cost", "fee", "charge"), "cost": ("price", "fee"), "salary": ("wage", "pay", "earning", "income"),
+    "city": ("town",), "name": ("title",), "title": ("name", "job", "role"), "phone": ("telephone", "mobile"),
+    "customer": ("client", "buyer", "shopper"), "employee": ("worker", "staff"), "product": ("item", "article", "goods"),
+    "category": ("type", "kind"), "type": ("kind", "category"), "supplier": ("vendor", "provider"),
+    "order": ("purchase", "sale"), "stock": ("inventory",), "sex": ("gender",), "gender": ("sex",),
+    "nationality": ("country", "citizenship"), "country": ("nation",), "email": ("mail",), "year": ("time",),
+    "people": ("person",), "person": ("people", "human"), "movie": ("film",), "film": ("movie",), "age": ("old",),
+    "instructor": ("teacher", "professor"), "teacher": ("instructor",), "faculty": ("professor",), "area": ("size",),
+    "capacity": ("seat",), "population": ("people", "inhabitant", "resident", "citizen"), "score": ("point",),
+    "surname": ("family",), "lname": ("last", "surname"), "fname": ("first", "given"), "dept": ("department",),
+    "department": ("dept",), "num": ("number",), "number": ("num", "no"), "desc": ("description",), "addr": ("address",),
+    "quantity": ("amount", "number"), "amount": ("quantity",), "location": ("place", "address"), "id": ("identifier",),
+    "hire": ("hired", "employed"), "description": ("detail",), "rating": ("rate", "star"), "stuid": ("student",),
+    "length": ("duration",), "duration": ("length",), "artist": ("singer", "musician"), "singer": ("artist",),
+    "song": ("track",), "track": ("song",), "team": ("club",), "club": ("team",), "code": ("abbreviation",),
+}  # fmt: skip
+_SAID: dict[str, set[str]] = defaultdict(set)
+for _written, _spoken in _SYNONYMS.items():
+    for _word in _spoken:
+        _SAID[stem(_word)].add(stem(_written))
+_GENERIC = frozenset(map(stem, ("name", "id", "code", "date", "number", "type", "title", "description", "detail", "of")))
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something that words may stand for."""
+
+    table: str
+    column: str = ""
+    value: str | None = None
+    weight: float = 1.0
+
+    @property
+    def ref(self) -> tuple[str, str]:
+        """Its table and column."""
+        return self.table, self.column
+
+
+@dataclass(frozen=True)
+class Mention:
+    """Words of a question with what they may stand for, best first."""
+
+    start: int
+    """Index of the first token."""
+    end: int
+    """Index after the last token."""
+    items: tuple[Item, ...]
+
+
+class LinkIndex:
+    """Finds the parts of one schema by the words that people use for them."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self._names: dict[tuple[str, ...], dict[tuple[str, str], float]] = defaultdict(dict)
+        self._values: dict[str, list[Item]] = defaultdict(list)
+        for table in schema.tables:
+            words = tuple(map(stem, split_name(table.name)))
+            self._add_name(words, table.name, "", 1.0)
+            for column in table.columns:
+                self._add_column(table, column, words)
+        self._add_revenue()
+
+    def _add_column(self, table: Table, column: Column, table_words: tuple[str, ...]) -> None:
+        words = tuple(map(stem, split_name(column.name)))
+        key_penalty = 0.15 if column.name in table.key_columns else 0.0
+        self._add_name(words, table.name, column.name, 1.0 - key_penalty / 3)
+        if len(words) > 1 and words[0] in table_words:
+            self._add_name(words[1:], table.name, column.name, 0.97 - key_penalty)
+        if column.kind in (Kind.TEXT, Kind.OTHER, Kind.DATE):
+            for value in column.values:
+                folded = " ".join(fold(value).replace("-", " ").split())
+                if len(folded) > 1 and not folded.replace(".", "").isdigit():
+                    self._values[folded].append(Item(table.name, column.name, value))
+
+    def _add_name(self, words: tuple[str, ...], table: str, column: str, weight: float) -> None:
+        """Files a name under its words, under each run of them with less weight, and under its words run together."""
+        for size in range(1, len(words) + 1):
+            for start in range(len(words) - size + 1):
+                part = words[start : start + size]
+                share = weight if size == len(words) else weight * (0.35 + 0.5 * size / len(words))
+                if size < len(words) and all(word in _GENERIC for word in part):
+                    share *= 0.75 if start + size == len(words) else 0.4
+                self._keep(part, table, column, share)
+        if len(words) > 1:
+            self._keep((stem("".join(words)),), table, column, weight * 0.95)
+
+    def _keep(self, part: tuple[str, ...], table: str, column: str, weight: float) -> None:
+        found = self._names[part]
+        found[table, column] = max(weight, found.get((table, column), 0.0))
+
+    def _add_revenue(self) -> None:
+        """A table with a quantity and a price has a revenue."""
+        for table in self.schema.tables:
+            if revenue_columns(table):
+                for word in ("revenue", "turnover", "sales", "spend", "earning", "spending"):
+                    self._names[(stem(word),)].setdefault((table.name, REVENUE), 0.9)
+
+    def names(self, words: Sequence[str]) -> list[Item]:
+        """Tables and columns that these stems may mean, best first."""
+        found: dict[tuple[str, str], float] = dict(self._names.get(tuple(words), {}))
+        for position, word in enumerate(words):
+            for other in _SAID.get(word, ()):
+                replaced = (*words[:position], other, *words[position + 1 :])
+                for ref, weight in self._names.get(replaced, {}).items():
+                    found[ref] = max(found.get(ref, 0.0), weight * 0.8)
+        items = [Item(table, column, None, weight) for (table, column), weight in found.items()]
+        return sorted(items, key=lambda item: -item.weight)
+
+    def values(self, text: str) -> list[Item]:
+        """Values that read like this folded text."""
+        return self._values.get(text) or self._values.get(" ".join(map(lemma, text.split())), [])
+
+    def link(self, tokens: Sequence[Token], stop: frozenset[str]) -> list[Mention]:
+        """Non-overlapping mentions in the order of the question: the longest and surest first.
+
+        Args:
+            tokens: The question.
+            stop: Words that alone never stand for anything.
+        """
+        found: list[tuple[float, Mention]] = []
+        for start in range(len(tokens)):
+            for end in range(start + 1, min(len(tokens), start + MAX_SPAN) + 1):
+                mention = self._mention(tokens[start:end], start, end, stop)
+                if mention:
+                    found.append(mention)
+        taken: set[int] = set()
+        chosen = []
+        for _score, mention in sorted(found, key=lambda item: -item[0]):
+            span = set(range(mention.start, mention.end))
+            if not span & taken:
+                taken |= span
+                chosen.append(mention)
+        return sorted(chosen, key=lambda mention: mention.start)
+
+    def _mention(
+        self, window: Sequence[Token], start: int, end: int, stop: frozenset[str]
+    ) -> tuple[float, Mention] | None:
+        if window[0].quoted or any(token.number is not None for token in window) and len(window) == 1:
+            values = self.values(" ".join(window[0].word.replace("-", " ").split())) if window[0].quoted else []
+            return (9.0, Mention(start, end, tuple(values))) if values and len(window) == 1 else None
+        if any(token.quoted for token in window) or window[0].word in stop or window[-1].word in stop:
+            return None
+        # Half of what people point at is written in a token of its own: `order_items`, `e-mail`.
+        words = [stem(part) for token in window for part in (split_name(token.text) or (token.word,))]
+        names = self.names(words)
+        values = self.values(" ".join(token.word.replace("-", " ") for token in window))
+        proper = any(token.text[:1].isupper() for token in window[0 if start else 1 :])
+        length = len(window)
+        if values and (length > 1 or proper or not names or names[0].weight < 0.6):
+            return length * 2 + (1.5 if proper else 0.9), Mention(start, end, tuple(values))
+        if names and names[0].weight >= 0.3:
+            best = names[0].weight
+            return length * 2 + best, Mention(start, end, tuple(i for i in names if i.weight >= best * 0.5))
+        return None
+
+
+def revenue_columns(table: Table) -> tuple[str, str] | None:
+    """The quantity and the price of a table's rows; None where it has not both."""
+    quantity = [c.name for c in table.columns if c.numeric and split_name(c.name)[-1:] in (("quantity",), ("qty",))]
+    price = [c.name for c in table.columns if c.numeric and "price" in split_name(c.name)]
+    return (quantity[0], price[0]) if quantity and price else None

@@ -1,0 +1,122 @@
+"""A question as tokens: words with their lemmas and positions, numbers, quoted texts; Vietnamese becomes English words.
+
+The engine's rules are written for English. A Vietnamese question is rewritten phrase by phrase into the English words
+of those rules, each keeping the position of the words that it came from; words that no phrase covers (names) stay.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from services.sql.vietnamese import PHRASES, SURE_SIGNS
+from services.sql.words import fold, lemma
+
+_TOKEN = re.compile(
+    r"(?P<quoted>\"[^\"]+\"|“[^”]+”|(?<![\w])'[^']+'(?!\w))"
+    r"|(?P<date>\d{4}-\d{2}-\d{2})"
+    r"|(?P<number>\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?(?![\w-]))"
+    r"|(?P<word>[^\W_]+(?:[_.@&-][^\W_]+)*)(?:'s|’s)?"
+    r"|(?P<sign>>=|<=|!=|[<>=,?;:])"
+)
+NUMBER_WORDS = {
+    word: float(number)
+    for number, word in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+        "seventeen eighteen nineteen twenty".split()
+    )
+} | {"thirty": 30.0, "forty": 40.0, "fifty": 50.0, "sixty": 60.0, "seventy": 70.0, "eighty": 80.0, "ninety": 90.0}
+NUMBER_WORDS |= {"hundred": 100.0, "thousand": 1000.0, "million": 1e6, "billion": 1e9}
+_LONGEST_PHRASE = max(len(phrase) for phrase in PHRASES)
+_ACCENTED = re.compile(r"[ăâđêôơưàáảãạằắẳẵặầấẩẫậèéẻẽẹềếểễệìíỉĩịòóỏõọồốổỗộờớởỡợùúủũụừứửữựỳýỷỹỵ]", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Token:
+    """A word, number, sign or quoted text of a question."""
+
+    text: str
+    """As written, without quotes."""
+    word: str
+    """Folded: lower case without diacritics."""
+    lemma: str
+    start: int
+    """Position of its first character in the question, in code points."""
+    end: int
+    quoted: bool = False
+    number: float | None = None
+
+
+def is_vietnamese(question: str) -> bool:
+    """Whether a question is Vietnamese, also when typed without diacritics."""
+    words = " " + " ".join(re.findall(r"\w+", fold(question))) + " "
+    signs = sum(f" {sign} " in words for sign in SURE_SIGNS)
+    return signs >= 2 or (signs >= 1 and (bool(_ACCENTED.search(question)) or len(words.split()) <= 6))
+
+
+def tokenize(question: str) -> list[Token]:
+    """The tokens of a question, in English or Vietnamese."""
+    found = _numbers([_token(match) for match in _TOKEN.finditer(question)])
+    return _numbers(_english(found)) if is_vietnamese(question) else found
+
+
+def _token(match: re.Match[str]) -> Token:
+    text = match[match.lastgroup or 0]
+    start, end = match.span(match.lastgroup or 0)
+    if match.lastgroup == "quoted":
+        text = text[1:-1].strip()
+        return Token(text, fold(text), fold(text), start, end, quoted=True)
+    number = float(text.replace(",", "")) if match.lastgroup == "number" else None
+    word = fold(text)
+    return Token(text, word, lemma(word), start, end, number=number)
+
+
+def _numbers(tokens: list[Token]) -> list[Token]:
+    """Number words become numbers: `two hundred` is one token of 200, `twenty five` of 25."""
+    found: list[Token] = []
+    for token in tokens:
+        value = NUMBER_WORDS.get(token.word) if token.number is None and not token.quoted else None
+        last = found[-1] if found else None
+        if value is None or (token.word == "one" and not (last and last.word in ("than", "least", "most", "exactly", "only"))):
+            found.append(token)
+        elif last and last.number is not None and last.text.isalpha() | (" " in last.text) and (value >= 100 or last.number % 100 >= 20 > 9 >= value):
+            total = last.number * value if value >= 100 else last.number + value
+            found[-1] = replace(last, text=f"{last.text} {token.text}", end=token.end, number=total)
+        else:
+            found.append(replace(token, number=value))
+    return found
+
+
+def _english(tokens: list[Token]) -> list[Token]:
+    """Vietnamese phrases rewritten, longest first; `nhiều … nhất` closes around what it compares."""
+    found: list[Token] = []
+    position = 0
+    while position < len(tokens):
+        for length in range(min(_LONGEST_PHRASE, len(tokens) - position), 0, -1):
+            window = tokens[position : position + length]
+            english = None if any(item.quoted for item in window) else PHRASES.get(tuple(item.word for item in window))
+            # A single syllable in a capitalised name is a name: `Hà`, `Mai`, `Nam`.
+            if english is not None and not (length == 1 and position and window[0].text[:1].isupper()):
+                found += [
+                    Token(word, word, lemma(word), window[0].start, window[-1].end) for word in english.split()
+                ]
+                position += length
+                break
+        else:
+            found.append(tokens[position])
+            position += 1
+    return _closed_superlatives(found)
+
+
+def _closed_superlatives(tokens: list[Token]) -> list[Token]:
+    """`many … VI_MOST` → `most …`, `few … VI_MOST` → `fewest …`; a lone VI_MOST falls away."""
+    found = list(tokens)
+    for position, token in enumerate(tokens):
+        if token.word != "vi_most":
+            continue
+        for back in range(position - 1, max(-1, position - 6), -1):
+            if tokens[back].word in ("many", "few"):
+                word = "most" if tokens[back].word == "many" else "fewest"
+                found[back] = replace(tokens[back], word=word, lemma=word)
+                break
+    return [token for token in found if token.word != "vi_most"]

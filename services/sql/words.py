@@ -1,0 +1,89 @@
+"""Words: folding of diacritics, English lemmas and plurals by rule, names of tables and columns split into words."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+_IRREGULAR = {
+    **{"children": "child", "people": "person", "persons": "person", "men": "man", "women": "woman", "feet": "foot"},
+    **{"mice": "mouse", "geese": "goose", "teeth": "tooth", "countries": "country", "series": "series"},
+    **{"species": "species", "status": "status", "address": "address", "addresses": "address", "class": "class"},
+    **{"news": "news", "bus": "bus", "buses": "bus", "gas": "gas", "analyses": "analysis", "movies": "movie"},
+    **{"cookies": "cookie", "staff": "staff", "data": "data", "criteria": "criterion", "indices": "index"},
+    **{"has": "have", "had": "have", "having": "have", "is": "be", "are": "be", "was": "be", "were": "be", "been": "be"},
+    **{"did": "do", "does": "do", "done": "do", "doing": "do", "went": "go", "made": "make", "bought": "buy"},
+    **{"sold": "sell", "paid": "pay", "spent": "spend", "wrote": "write", "written": "write", "taught": "teach"},
+    **{"taken": "take", "took": "take", "won": "win", "held": "hold", "built": "build", "born": "bear", "led": "lead"},
+    **{"gave": "give", "given": "give", "got": "get", "came": "come", "played": "play", "stayed": "stay", "ran": "run"},
+    **{"cities": "city", "lens": "lens", "lenses": "lens", "campus": "campus", "ids": "id", "yes": "yes", "this": "this"},
+}
+_DOUBLED = re.compile(r"([bdgmnprt])\1$")
+_SPLIT = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[^\W\d_A-Z]+|[A-Z]+|\d+")
+
+
+def fold(text: str) -> str:
+    """Lower case without diacritics: `Đà Nẵng` → `da nang`. The length in code points may change only by composition."""
+    plain = unicodedata.normalize("NFD", text.replace("đ", "d").replace("Đ", "D"))
+    return "".join(char for char in plain if not unicodedata.combining(char)).lower()
+
+
+@lru_cache(maxsize=65536)
+def lemma(word: str) -> str:
+    """The base form of an English word by suffix rules: plurals, -ing and -ed (after Porter's step 1).
+
+    The result need not be a word; it only has to be the same for all forms of one.
+    """
+    word = word.lower()
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
+    if len(word) <= 3:
+        return word
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    if word.endswith(("sses", "shes", "ches", "xes", "zes")):
+        return word[:-2]
+    if word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        return word[:-1]
+    return word
+
+
+@lru_cache(maxsize=65536)
+def stem(word: str) -> str:
+    """A rougher base form: the lemma without -ing, -ed, -er, -or, -ion, -ment and final e, so that `ordered` meets `order`."""
+    base = lemma(word)
+    for suffix in ("ation", "ement", "ment", "ing", "ion", "ed", "er", "or"):
+        if base.endswith(suffix) and len(base) - len(suffix) >= 3:
+            base = base[: -len(suffix)]
+            if _DOUBLED.search(base):
+                base = base[:-1]
+            break
+    if base.endswith("y") and len(base) > 3:
+        return base[:-1] + "i"
+    return base[:-1] if base.endswith("e") and len(base) > 3 else base
+
+
+def plural(word: str) -> str:
+    """The plural of an English noun by rule; plural words stay."""
+    if lemma(word) != word.lower():
+        return word
+    for many, one in (("people", "person"), ("children", "child"), ("men", "man"), ("women", "woman")):
+        if word == one:
+            return many
+    if word.endswith("y") and word[-2:-1] not in tuple("aeiou"):
+        return word[:-1] + "ies"
+    if word.endswith(("s", "x", "z", "ch", "sh")):
+        return word + "es"
+    return word + "s"
+
+
+@lru_cache(maxsize=16384)
+def split_name(name: str) -> tuple[str, ...]:
+    """The words of a table's or column's name: `OrderItems`, `order_items`, `order-items` → `("order", "items")`."""
+    return tuple(fold(part) for part in _SPLIT.findall(name))
+
+
+def spoken_name(name: str) -> str:
+    """A name as people say it: `order_items` → `order items`."""
+    return " ".join(split_name(name))

@@ -1,0 +1,175 @@
+"""`parley sql`, `models` and `conversations`: resources, questions and statements."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Gateway, Run, json_reply, stream_reply
+
+SHOP = {
+    "name": "databases/shop",
+    "displayName": "shop",
+    "dialect": "DIALECT_SQLITE",
+    "schemaTime": "2026-07-01T08:30:00Z",
+}
+COLUMNS = {"columns": {"columns": [{"name": "n", "type": "COLUMN_TYPE_INTEGER"}, {"name": "who"}]}}
+ROWS = [{"rows": {"rows": [[1, 'Lan "L"']]}}, {"rows": {"rows": [[2, None]]}}]
+SUMMARY = {"rowCount": "2", "elapsed": "0.004s"}
+RUN = "/api/v1/databases/shop:executeQuery"
+ASK = "/api/v1/databases/shop:ask"
+
+
+def test_databases_are_listed_plainly_when_piped(gateway: Gateway, run: Run) -> None:
+    gateway.on("GET", "/api/v1/databases", json_reply({"databases": [SHOP]}))
+    assert run("sql", "databases").stdout == "shop\tsqlite\t\t2026-07-01 08:30 UTC\n"
+    assert json.loads(run("sql", "databases", "--json").stdout) == {"databases": [SHOP]}
+
+
+def test_lists_follow_their_pages(gateway: Gateway, run: Run) -> None:
+    page = {"conversations": [{"name": "conversations/c1", "title": "First"}], "nextPageToken": "t"}
+    gateway.on("GET", "/api/v1/conversations", json_reply(page))
+    assert run("conversations", "list", "--limit", "3").stdout == "c1\tFirst\t\n" * 3
+    assert [request.query.get("pageSize") for request in gateway.requests] == [["3"], ["2"], ["1"]]
+
+
+def test_a_database_is_added_by_url_file_or_pipe(gateway: Gateway, run: Run, tmp_path: Path) -> None:
+    gateway.on("POST", "/api/v1/databases", json_reply({"database": SHOP}))
+    file = tmp_path / "shop.db"
+    file.touch()
+    assert run("sql", "add", "shop", "postgresql://u:p@h/d").returncode == 0
+    assert run("sql", "add", "shop", str(file)).returncode == 0
+    assert run("sql", "add", "shop", "-", stdin="postgresql://u:p@h/d\n").returncode == 0
+    urls = [request.json["url"] for request in gateway.requests]
+    assert urls == ["postgresql://u:p@h/d", f"sqlite:///{file}", "postgresql://u:p@h/d"]
+    assert gateway.requests[0].query["databaseId"] == ["shop"]
+
+
+def test_a_url_that_is_none_is_not_repeated(gateway: Gateway, run: Run) -> None:
+    result = run("sql", "add", "shop", "user:secret@host/shop")
+    assert result.returncode == 2
+    assert "secret" not in result.stderr
+    assert gateway.requests == []
+
+
+def test_a_file_outside_the_allowed_folder_comes_with_the_remedy(gateway: Gateway, run: Run, tmp_path: Path) -> None:
+    bad = {
+        "@type": "type.googleapis.com/google.rpc.BadRequest",
+        "fieldViolations": [{"field": "database.url", "description": "there is no such file in the folder."}],
+    }
+    gateway.on("POST", "/api/v1/databases", json_reply({"code": 3, "message": "m", "details": [bad]}, 400))
+    file = tmp_path / "shop.db"
+    file.touch()
+    result = run("sql", "add", "shop", str(file))
+    assert result.returncode == 1
+    assert result.stderr.startswith("parley: database.url: there is no such file in the folder.")
+    assert "parley up --sqlite-root" in result.stderr
+
+
+def test_removal_asks_first(gateway: Gateway, run: Run) -> None:
+    gateway.on("DELETE", "/api/v1/databases/shop", json_reply({}))
+    refused = run("sql", "remove", "shop")
+    assert refused.returncode == 2
+    assert "--yes" in refused.stderr
+    assert run("sql", "remove", "databases/shop", "--yes").returncode == 0
+    assert [request.method for request in gateway.requests] == ["DELETE"]
+
+
+def test_rows_stream_as_tab_separated_lines_csv_or_json(gateway: Gateway, run: Run) -> None:
+    events = [COLUMNS, *ROWS, {"summary": SUMMARY}]
+    gateway.on("POST", RUN, stream_reply(*events))
+    plain = run("sql", "run", "SELECT 1", "-d", "shop", "--timeout", "2.5", "--max-rows", "9")
+    assert plain.stdout == 'n\twho\n1\tLan "L"\n2\t\n'
+    assert plain.stderr == "2 rows, 4 ms in the database\n"
+    assert gateway.only(RUN).json == {"sql": "SELECT 1", "maxRows": 9, "timeout": "2.500000000s"}
+    assert run("sql", "run", "SELECT 1", "-d", "shop", "--csv").stdout == 'n,who\n1,"Lan ""L"""\n2,\n'
+    shown = run("sql", "run", "-", "-d", "shop", "--json", stdin="SELECT 2").stdout
+    assert [json.loads(line) for line in shown.splitlines()] == events
+
+
+def test_rows_that_break_off_are_shown_and_reported(
+    gateway: Gateway, run: Run, run_on_terminal: Callable[..., tuple[int, str]]
+) -> None:
+    gateway.on("POST", RUN, stream_reply(COLUMNS, ROWS[0]))
+    piped = run("sql", "run", "SELECT 1", "-d", "shop")
+    assert (piped.returncode, piped.stdout) == (1, 'n\twho\n1\tLan "L"\n')
+    assert "incomplete" in piped.stderr
+    code, shown = run_on_terminal("sql", "run", "SELECT 1", "-d", "shop")
+    assert code == 1
+    assert 'Lan "L"' in shown
+
+
+def test_a_question_gives_sql_rows_and_a_sentence(gateway: Gateway, run: Run) -> None:
+    query = {"query": {"sql": "SELECT n", "confidence": 0.9}}
+    answer = {"answer": {"text": "There are 2.", "summary": SUMMARY}}
+    gateway.on("POST", ASK, stream_reply({"linkedSchema": {}}, query, COLUMNS, *ROWS, answer))
+    gateway.on("GET", "/api/v1/databases", json_reply({"databases": [SHOP]}))
+    result = run("sql", "ask", "how many?")
+    assert result.stdout == 'n\twho\n1\tLan "L"\n2\t\nThere are 2.\n'
+    assert "SELECT n" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("found", "code", "hint"),
+    [([], 1, "parley sql add"), ([SHOP, {"name": "databases/hr"}], 2, "shop, hr")],
+)
+def test_which_database_must_be_clear(
+    gateway: Gateway, run: Run, found: list[dict[str, str]], code: int, hint: str
+) -> None:
+    gateway.on("GET", "/api/v1/databases", json_reply({"databases": found}))
+    result = run("sql", "ask", "how many?")
+    assert result.returncode == code
+    assert hint in result.stderr
+
+
+def test_a_dry_run_writes_the_sql_only(gateway: Gateway, run: Run) -> None:
+    query = {"sql": "SELECT 1", "explanation": "One.", "confidence": 0.83, "engine": "embedded"}
+    gateway.on("POST", "/api/v1/databases/shop:generateQuery", json_reply({"query": query}))
+    result = run("sql", "ask", "one?", "-d", "shop", "--dry-run")
+    assert result.stdout == "SELECT 1\n"
+    assert result.stderr == "One. (confidence 83%, embedded)\n"
+
+
+def test_a_schema_names_keys(gateway: Gateway, run: Run) -> None:
+    table = {
+        "name": "orders",
+        "primaryKey": ["id"],
+        "columns": [
+            {"name": "id", "type": "INTEGER"},
+            {"name": "customer_id", "type": "INTEGER", "nullable": True, "sampleValues": ["1", "2", "3", "4"]},
+        ],
+        "foreignKeys": [{"columns": ["customer_id"], "referredTable": "customers", "referredColumns": ["id"]}],
+    }
+    gateway.on("POST", "/api/v1/databases/shop/schema:refresh", json_reply({"schema": {"tables": [table]}}))
+    shown = run("sql", "schema", "shop", "--refresh").stdout
+    assert shown == ("orders\tid\tINTEGER not null\tprimary\t\norders\tcustomer_id\tINTEGER\t→ customers.id\t1, 2, 3\n")
+
+
+def test_models_of_both_kinds_are_listed(gateway: Gateway, run: Run) -> None:
+    chat = [{"id": "parley-embedded", "provider": "parley", "description": "No LLM."}]
+    speech = [{"id": "pocketsphinx-en", "description": "Weak.", "languageCodes": ["en-US"]}]
+    gateway.on("GET", "/api/v1/models", json_reply({"models": chat}))
+    gateway.on("GET", "/api/v1/speech/models", json_reply({"models": speech}))
+    shown = run("models").stdout
+    assert shown == ("parley-embedded\tchat\tNo LLM. [parley]\npocketsphinx-en\tspeech\tWeak. Not loaded. [en-US]\n")
+    assert json.loads(run("models", "--json").stdout) == {"chat": chat, "speech": speech}
+
+
+def test_a_conversation_is_shown_renamed_and_deleted(gateway: Gateway, run: Run) -> None:
+    path = "/api/v1/conversations/c1"
+    messages = [
+        {"role": "ROLE_USER", "text": "hello", "attachments": [{"filename": "a.wav", "size": "1234"}]},
+        {"role": "ROLE_ASSISTANT", "text": "there", "state": "MESSAGE_STATE_INTERRUPTED"},
+    ]
+    gateway.on("GET", f"{path}/messages", json_reply({"messages": messages}))
+    gateway.on("PATCH", path, json_reply({"conversation": {}}))
+    gateway.on("DELETE", path, json_reply({}))
+    shown = run("conversations", "show", "c1").stdout
+    assert shown == "you\n[a.wav, 1,234 bytes]\nhello\n\nparley  (cut off)\nthere\n\n"
+    assert run("conversations", "rename", "c1", "Greetings").returncode == 0
+    assert gateway.only(path).json == {"title": "Greetings"}
+    assert run("conversations", "delete", "c1", "-y").returncode == 0
+    assert gateway.requests[-1].method == "DELETE"

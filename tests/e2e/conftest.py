@@ -1,0 +1,118 @@
+"""The whole stack, started once: real Envoy, real Triton, every service, a sample shop, and a spoken question."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+import wave
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from deploy.local import espeak, sample_shop, stack
+from deploy.local.settings import StackSettings
+from tests.conftest import ROOT, free_port
+
+SPOKEN = "how many customers are there"
+CANNED_MODEL = "canned"
+
+
+@dataclass(frozen=True)
+class MeshStack:
+    """A running stack."""
+
+    settings: StackSettings
+    shop: Path
+    """The sample shop's SQLite file, registered as databases/shop."""
+    spoken_question: Path
+    """A WAV file that says SPOKEN."""
+
+    @property
+    def address(self) -> str:
+        """host:port of the gateway."""
+        return f"127.0.0.1:{self.settings.port}"
+
+    @property
+    def url(self) -> str:
+        """Base URL of the gateway."""
+        return f"http://{self.address}"
+
+    def shop_row(self, sql: str) -> tuple[Any, ...]:
+        """The first row that the shop itself answers a statement with."""
+        connection = sqlite3.connect(self.shop)
+        try:
+            row: tuple[Any, ...] = connection.execute(sql).fetchone()
+        finally:
+            connection.close()
+        return row
+
+    def spoken_samples(self) -> tuple[int, bytes]:
+        """Samples per second and 16-bit samples of the spoken question."""
+        with wave.open(str(self.spoken_question), "rb") as file:
+            return file.getframerate(), file.readframes(file.getnframes())
+
+
+def register(settings: StackSettings, name: str, file: str) -> None:
+    """Registers a SQLite file below the stack's databases/ folder, over REST."""
+    answer = httpx.post(
+        f"http://127.0.0.1:{settings.port}/api/v1/databases",
+        params={"database_id": name},
+        json={"url": f"sqlite:///{file}"},
+        timeout=60,
+    )
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.fixture(scope="session")
+def canned_upstream() -> Iterator[str]:
+    """Base URL of an OpenAI-compatible provider that answers everything with one fixed text."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, "-m", "bench.upstream", "--port", str(port)], cwd=ROOT)
+    try:
+        for _attempt in range(200):
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/v1/models")
+                break
+            except httpx.TransportError:
+                assert process.poll() is None, "the canned upstream ended"
+                time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def stack_settings(tmp_path_factory: pytest.TempPathFactory) -> StackSettings:
+    """Settings with a state folder and ports of the test run's own."""
+    return StackSettings(state=tmp_path_factory.mktemp("stack"), port=free_port(), admin_port=free_port())
+
+
+@pytest.fixture(scope="session", name="stack")
+def running_stack(
+    stack_settings: StackSettings, canned_upstream: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MeshStack]:
+    """The running stack, with the shop registered."""
+    providers = [{"name": "canned", "base_url": canned_upstream, "api_key": "x", "models": [CANNED_MODEL]}]
+    shop = stack_settings.state / "databases" / "shop.db"
+    shop.parent.mkdir(parents=True)
+    sample_shop.build(shop)
+    spoken = espeak.synthesise(SPOKEN, tmp_path_factory.mktemp("audio") / "question.wav")
+    os.environ["PARLEY_CHAT_PROVIDERS"] = json.dumps(providers)
+    try:
+        stack.detach(stack_settings, lambda _event: None)
+    finally:
+        del os.environ["PARLEY_CHAT_PROVIDERS"]
+    try:
+        register(stack_settings, "shop", shop.name)
+        yield MeshStack(stack_settings, shop, spoken)
+    finally:
+        stack.down(stack_settings.state)

@@ -1,0 +1,34 @@
+"""US-English speech recognition on a CPU, with the model inside the pocketsphinx wheel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from triton_models.shared import recognition, tensors
+from triton_models.shared.hints import HintsError
+from triton_models.shared.sphinx import Recognisers
+
+
+class TritonPythonModel:
+    """Answers with the words of one stretch of speech. The `language` input is not looked at: it knows one."""
+
+    def initialize(self, args: Mapping[str, str]) -> None:
+        """Loads what every request needs; the rest comes with the first request that needs it."""
+        del args
+        self._recognisers = Recognisers()
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Answers a batch of requests, one by one."""
+        return tensors.serve(requests, self._answer)
+
+    def _answer(self, request: Any, cancelled: tensors.Cancelled) -> dict[str, tensors.Array]:
+        samples = recognition.samples(request)
+        try:
+            recogniser = self._recognisers.get(tensors.text(request, "hints"))
+        except HintsError as error:
+            raise tensors.InputError(str(error)) from None
+        words = recogniser.words(samples, cancelled)
+        if words is None:
+            raise tensors.CancelledError
+        return recognition.outputs(" ".join(word.text for word in words), "en-US", words)

@@ -1,0 +1,1 @@
+"""What the models have in common. Imported inside Triton's Python stubs: it imports little."""

@@ -1,0 +1,149 @@
+"""Speech recognition with pocketsphinx: one utterance in, its words with times and confidences out.
+
+A pocketsphinx decoder carries the cepstral mean of an utterance into the next, so the same audio could give another
+text after other audio. Here the mean is measured over the utterance itself before it is decoded (as Sphinx-4's batch
+normalisation does), and the decoder starts from it: what came before has no influence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pocketsphinx
+from numpy.typing import NDArray
+
+from triton_models.shared import pronunciation
+from triton_models.shared.hints import Hints, HintsError
+from triton_models.shared.ngram import Ngrams
+
+RATE = 16000
+FRAMES = 100  # a second
+CHUNK = RATE // 2  # samples between two looks at whether the client is still there
+KEPT = 8  # recognisers for hints, some 10 MB each
+MODELS = Path(pocketsphinx.get_model_path()) / "en-us"
+# With hints the language model is small and sure of itself; the acoustics get more say than in dictation.
+HINTED = {"lw": 6.5, "fwdflatlw": 8.5, "bestpathlw": 9.5}
+
+
+class Word(NamedTuple):
+    """A recognised word; times are in seconds from the beginning of the samples."""
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+
+
+def decoder(**options: Any) -> Any:
+    """A pocketsphinx decoder for the bundled US-English acoustic model, that logs nothing."""
+    return pocketsphinx.Decoder(hmm=str(MODELS / "en-us"), loglevel="FATAL", **options)
+
+
+class Recogniser:
+    """A decoder with its dictionary and language model.
+
+    Args:
+        engine: From `decoder`.
+        front: A decoder that only measures cepstral means; see `Recognisers`.
+    """
+
+    def __init__(self, engine: Any, front: Any) -> None:
+        self._engine = engine
+        self._front = front
+
+    def words(self, samples: NDArray[np.int16], cancelled: Callable[[], bool]) -> list[Word] | None:
+        """The words of one utterance at 16 kHz; None when it was cancelled while working."""
+        engine = self._engine
+        engine.reinit_feat()
+        engine.set_cmn(self._mean(samples))
+        engine.start_utt()
+        stopped = False
+        for start in range(0, len(samples), CHUNK):
+            if stopped := cancelled():
+                break
+            engine.process_raw(samples[start : start + CHUNK].tobytes())
+        engine.end_utt()
+        return None if stopped else [word for segment in engine.seg() or [] if (word := self._word(segment))]
+
+    def _mean(self, samples: NDArray[np.int16]) -> str:
+        self._front.reinit_feat()
+        self._front.start_utt()
+        self._front.process_raw(samples.tobytes(), no_search=True, full_utt=True)
+        mean = str(self._front.get_cmn(False))
+        self._front.end_utt()
+        return mean
+
+    def _word(self, segment: Any) -> Word | None:
+        text = pronunciation.VARIANT.sub("", segment.word)
+        if text.startswith(("<", "[", "+")):  # silence and noise
+            return None
+        return Word(text, segment.start_frame / FRAMES, (segment.end_frame + 1) / FRAMES, min(1.0, float(segment.prob)))
+
+
+class Recognisers:
+    """Makes a recogniser for hints, and keeps those that were used last: they are known by the hints' content.
+
+    Dictation without hints needs the large language model and dictionary, some 90 MB: loaded when first asked for.
+
+    Args:
+        kept: How many recognisers for hints are kept.
+    """
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self._kept = kept
+        self._free: Recogniser | None = None
+        self._hinted: OrderedDict[bytes, Recogniser] = OrderedDict()
+        with tempfile.TemporaryDirectory() as folder:
+            dictionary = Path(folder) / "words.dict"
+            dictionary.write_text("a AH\n")
+            self._front = decoder(dict=str(dictionary), lm=None)
+        self._front.add_jsgf_string("front", "#JSGF V1.0; grammar front; public <front> = a;")
+        self._front.activate_search("front")
+
+    def get(self, data: bytes) -> Recogniser:
+        """The recogniser for the bytes of a `hints` tensor. Raises HintsError for hints that make no sense."""
+        key = hashlib.blake2b(data).digest()
+        if key in self._hinted:
+            self._hinted.move_to_end(key)
+            return self._hinted[key]
+        hints = Hints.parse(data)
+        if not hints.phrases and not hints.grammar:
+            self._free = self._free or Recogniser(self._dictation(), self._front)
+            return self._free
+        self._hinted[key] = Recogniser(hinted(hints), self._front)
+        if len(self._hinted) > self._kept:
+            self._hinted.popitem(last=False)
+        return self._hinted[key]
+
+    @staticmethod
+    def _dictation() -> Any:
+        return decoder(dict=str(MODELS / "cmudict-en-us.dict"), lm=str(MODELS / "en-us.lm.bin"))
+
+
+def hinted(hints: Hints) -> Any:
+    """A decoder for what the hints say. Raises HintsError when they hold no word, or the grammar is none."""
+    sentences = hints.sentences()
+    words = {word for sentence in sentences for word in sentence} or hints.grammar_words()
+    known = pronunciation.pronounce(sorted(words), MODELS / "cmudict-en-us.dict")
+    if not known:
+        raise HintsError("hints: they hold no word that can be said")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        pronunciation.write(known, folder / "words.dict")
+        if not hints.grammar:
+            sayable = [[word for word in sentence if word in known] for sentence in sentences]
+            (folder / "words.lm").write_text(Ngrams(filter(None, sayable)).arpa())
+            return decoder(dict=str(folder / "words.dict"), lm=str(folder / "words.lm"), **HINTED)
+        engine = decoder(dict=str(folder / "words.dict"), lm=None)
+    try:
+        engine.add_jsgf_string("hints", hints.grammar)
+        engine.activate_search("hints")
+    except (ValueError, RuntimeError, KeyError):
+        raise HintsError("hints.grammar: not a JSGF grammar with a public rule") from None
+    return engine
