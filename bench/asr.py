@@ -1,4 +1,4 @@
-"""Measures speech recognition: python -m bench.asr
+"""Measures speech recognition: python -m bench.asr.
 
 Three figures, each from this one run on this machine, through a real Triton and the real service called by its stub:
 

@@ -22,7 +22,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import httpx
@@ -86,15 +86,15 @@ class Load(asyncio.Protocol):
         self._head = struct.pack(">I", len(block))[1:] + bytes([HEADERS, 4])
         body = struct.pack(">BI", 0, len(MESSAGE)) + MESSAGE
         self._block, self._data = block, (struct.pack(">I", len(body))[1:] + bytes([DATA, 1]), body)
-        self._transport: asyncio.Transport | None = None
+        self._transport: asyncio.WriteTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Opens the windows wide and sends the first calls."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports have the methods but not the base class.
+        self._transport = writer = cast("asyncio.WriteTransport", transport)
         windows = struct.pack(">HIHI", 1, 0, 4, LARGEST_WINDOW)
         opening = frame(SETTINGS, 0, 0, windows) + frame(WINDOW, 0, 0, struct.pack(">I", LARGEST_WINDOW - 65535))
-        transport.write(PREFACE + opening + b"".join(self._call() for _ in range(self._streams)))
+        writer.write(PREFACE + opening + b"".join(self._call() for _ in range(self._streams)))
 
     def _call(self) -> bytes:
         """The frames of one call, on a stream of its own."""

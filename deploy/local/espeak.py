@@ -21,6 +21,22 @@ RATE_PARAMETER = 1
 UTF8 = 1
 
 
+class _Voice(ctypes.Structure):
+    """`espeak_VOICE`: by its languages a voice is found that is not called after one, as British English."""
+
+    _fields_ = [
+        ("name", ctypes.c_char_p),
+        ("languages", ctypes.c_char_p),
+        ("identifier", ctypes.c_char_p),
+        ("gender", ctypes.c_ubyte),
+        ("age", ctypes.c_ubyte),
+        ("variant", ctypes.c_ubyte),
+        ("reserved", ctypes.c_ubyte),
+        ("score", ctypes.c_int),
+        ("spare", ctypes.c_void_p),
+    ]
+
+
 def synthesise(text: str, path: Path, *, voice: str = "en-us", rate: int = 160) -> Path:
     """Speaks `text` into the WAV file `path` (mono, 16 bit, 22050 Hz) and returns it.
 
@@ -59,7 +75,11 @@ def _speak(text: str, voice: str, rate: int) -> tuple[bytes, int]:
 
     callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)(collect)
     library.espeak_SetSynthCallback(callback)
-    if library.espeak_SetVoiceByName(voice.encode()) != 0:
+    name = voice.encode()
+    if (
+        library.espeak_SetVoiceByName(name) != 0
+        and library.espeak_SetVoiceByProperties(ctypes.byref(_Voice(languages=name))) != 0
+    ):
         raise SystemExit(f"there is no voice {voice!r}")
     library.espeak_SetParameter(RATE_PARAMETER, rate, 0)
     data = text.encode()

@@ -32,8 +32,8 @@ POCKETSPHINX = Model(
     "pocketsphinx",
     "PocketSphinx (embedded)",
     "US English on a CPU, always there. Good when the request says what is likely to be spoken: with hints or a "
-    "grammar it understands commands, digits and questions about a known database. Weak at free dictation: about one word in "
-    "four is wrong on clear read speech, most are on telephone calls. No punctuation.",
+    "grammar it understands commands, digits and questions about a known database. Weak at free dictation: about one "
+    "word in four is wrong on clear read speech, most are on telephone calls. No punctuation.",
     ("en-US",),
 )
 WHISPER = Model(

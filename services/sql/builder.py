@@ -12,7 +12,7 @@ from services.sql.frame import Filter, Frame, Ref, Term
 from services.sql.joins import JoinGraph
 from services.sql.linking import REVENUE, revenue_columns
 from services.sql.reading import display_columns
-from services.sql.schema import Column, Dialect, Schema
+from services.sql.schema import Column, Dialect, Kind, Schema
 from services.sql.words import spoken_name
 
 _COMPARISONS: dict[str, type[exp.Binary]] = {
@@ -260,6 +260,8 @@ class Builder:
             condition = exp.Like(this=column, expression=exp.Literal.string(pattern))
         else:
             known = self._schema.by_name[item.ref[0]].by_name.get(item.ref[1])
+            if known is not None and known.kind is Kind.TEXT and item.op not in ("=", "!="):
+                column, known = exp.Cast(this=column, to=exp.DataType.build("double")), None
             condition = self._compared(column, item.op, [_literal(value, known) for value in item.values])
         if not item.negated:
             return condition
@@ -317,7 +319,7 @@ def _literal(value: str | float, column: Column | None) -> exp.Expression:
     if isinstance(value, str):
         return exp.Literal.string(value)
     number = _number(value)
-    return exp.Literal.string(number.name) if column is not None and column.kind.value == "text" else number
+    return exp.Literal.string(number.name) if column is not None and column.kind is Kind.TEXT else number
 
 
 def explain(frame: Frame, schema: Schema) -> str:

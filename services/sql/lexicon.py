@@ -98,7 +98,7 @@ SIGNS: dict[tuple[str, ...], Sign] = {
     **_signs("or", {"": "or|either"}),
     **_signs("and", {"": "and|,|;"}),
     **_signs("like", {
-        "contains": "contain|contains|containing|include|includes|including the word|contain the word|with the word|contains the word|has the substring|containing the word|"
+        "contains": "substring|has substring|have the substring|the substring|with the letter|the letter|contain|contains|containing|include|includes|including the word|contain the word|with the word|contains the word|has the substring|containing the word|"
                     "including|contain the substring|contains the substring|include the word|have the word|has the word",
         "starts": "start with|starts with|starting with|begin with|begins with|beginning with|start with the letter|starts with the letter|starting with the letter",
         "ends": "end with|ends with|ending with|ends in",

@@ -157,8 +157,13 @@ class LinkIndex:
         if window[0].quoted or any(token.number is not None for token in window) and len(window) == 1:
             values = self.values(" ".join(window[0].word.replace("-", " ").split())) if window[0].quoted else []
             return (9.0, Mention(start, end, tuple(values))) if values and len(window) == 1 else None
-        if any(token.quoted for token in window) or window[0].word in stop or window[-1].word in stop:
+        if any(token.quoted for token in window) or window[-1].word in stop:
             return None
+        if window[0].word in stop:
+            # Only a title may start with such a word: "The Phantom of the Opera".
+            title = start > 0 and end - start > 2 and window[0].text[:1].isupper()
+            values = self.values(" ".join(token.word for token in window)) if title else []
+            return (len(window) * 2 + 1.5, Mention(start, end, tuple(values))) if values else None
         # Half of what people point at is written in a token of its own: `order_items`, `e-mail`.
         words = [stem(part) for token in window for part in (split_name(token.text) or (token.word,))]
         names = self.names(words)

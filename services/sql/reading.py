@@ -22,6 +22,7 @@ _MONTHS = {
          "september sep sept", "october oct", "november nov", "december dec"), 1)
     for name in names.split()
 }  # fmt: skip
+_NUMERIC = re.compile(r"-?\d+(\.\d+)?")
 _RELATIVE = {("last", "year"), ("this", "year"), ("last", "month"), ("this", "month"), ("last", "week")}
 _GENERAL_SUPERS = frozenset("highest largest biggest greatest lowest smallest most least best worst top".split())
 
@@ -207,7 +208,11 @@ class Reader:
 
     def _numeric(self, ref: Ref) -> bool:
         column = self._column(ref)
-        return ref[1] == REVENUE or (column is not None and column.numeric)
+        if column is None:
+            return ref[1] == REVENUE
+        return column.numeric or (
+            column.kind is Kind.TEXT and bool(column.values) and all(_NUMERIC.fullmatch(value) for value in column.values[:20])
+        )
 
     def _note(self, mark: Mark, item: Item) -> None:
         start, end = self._tokens[mark.start].start, self._tokens[mark.end - 1].end
@@ -247,8 +252,7 @@ class Reader:
     def _unselect(self, ref: Ref, position: int) -> None:
         """`city Hanoi`, `whose city is Hanoi`: the column just selected was the condition's."""
         if self.frame.select and self.frame.select[-1] == Term(ref) and self._last == ref:
-            previous = self._marks[position - 1]
-            if previous.kind == "mention" or previous.is_sign("not", "compare", "like", "where"):
+            if not self._marks[position - 1].is_sign("and", "group"):
                 self.frame.select.pop()
 
     def _take_not(self) -> bool:
@@ -290,6 +294,9 @@ class Reader:
 
     def _add_select(self, ref: Ref) -> None:
         term = Term(ref)
+        if self.frame.filters and self.frame.filters[-1].ref == ref and self._last is None:
+            # "from Duke college": the column names the value before it.
+            return
         if term not in self.frame.select:
             self.frame.select.append(term)
         if self._distinct:
@@ -368,7 +375,7 @@ class Reader:
         elif self._aggregate == "COUNT":
             if self._order:
                 self._set_order(Term(rows, "COUNT"))
-            else:
+            elif Term(rows, "COUNT") not in self.frame.select:
                 self.frame.select.append(Term(rows, "COUNT"))
             self._aggregate, self._distinct = "", False
         elif self._popular:
@@ -422,7 +429,8 @@ class Reader:
         elif sign.kind == "popular":
             self._popular = sign.value
         elif sign.kind == "order":
-            self._order = True
+            # "Sort the names by age": the order comes later.
+            self._order = mark.words != "sort" or bool(self.frame.select)
         elif sign.kind == "alphabet":
             self.frame.descending = False
             if self.frame.select and self.frame.order is None:
@@ -434,7 +442,7 @@ class Reader:
         elif sign.kind == "group":
             self._group = True
         elif sign.kind == "by":
-            self._read_by()
+            self._read_by(mark, following)
         elif sign.kind == "period":
             self._read_period_group(sign.value)
         elif sign.kind == "like":
@@ -465,8 +473,12 @@ class Reader:
             self.frame.select.append(Term(("", ""), self._aggregate))
         self._aggregate = sign.value
 
-    def _read_by(self) -> None:
-        """`by` groups after an aggregate and sorts otherwise."""
+    def _read_by(self, mark: Mark, following: Mark | None) -> None:
+        """`by` groups after an aggregate and sorts otherwise; after a participle (`written by`) it does neither."""
+        before = self._tokens[mark.start - 1].word if mark.start else ""
+        named = following is None or following.kind != "mention" or following.items[0].value is not None
+        if named or before.endswith(("ed", "en", "ght", "made")):
+            return
         if any(term.aggregate or term.ref[1] == REVENUE for term in self.frame.select):
             self._group = True
         elif not (self._super or self._aggregate):
@@ -611,7 +623,10 @@ class Reader:
             self._rank(Term((target.ref[0], "*"), "COUNT"), self._popular)
         if self._aggregate == "COUNT" and not frame.select and frame.tables:
             frame.select.append(Term((frame.tables[0], "*"), "COUNT"))
-        if self._order and frame.order is None and frame.select:
+        if self._order and frame.order is None and not frame.select and frame.tables:
+            names = display_columns(self._table(frame.tables[0]))
+            frame.order = Term((frame.tables[0], names[0])) if names else None
+        elif self._order and frame.order is None and frame.select:
             frame.order = Term(frame.select[0].ref, frame.select[0].aggregate)
         if self._limit and frame.limit is None:
             frame.limit = self._limit

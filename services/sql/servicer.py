@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from parley.sql.v1 import sql_pb2, sql_pb2_grpc
 from services.mesh.errors import ParleyError
 from services.mesh.status import to_status
-from services.sql import convert
+from services.sql import converters
 from services.sql.databases import Databases
 from services.sql.execute import Columns, Rows
 from services.sql.questions import Answered, Questions, Understood
@@ -38,20 +38,20 @@ class SqlServicer(sql_pb2_grpc.SqlServiceServicer):
         """Registers a database."""
         asked = request.database
         created = await self._databases.create(request.database_id, asked.url, asked.display_name, asked.description)
-        return sql_pb2.CreateDatabaseResponse(database=convert.database(created))
+        return sql_pb2.CreateDatabaseResponse(database=converters.database(created))
 
     async def ListDatabases(  # noqa: N802  the contract's name
         self, request: sql_pb2.ListDatabasesRequest, context: grpc.aio.ServicerContext
     ) -> sql_pb2.ListDatabasesResponse:
         """Lists a page of databases."""
         found, token = await self._databases.list(request.page_size, request.page_token)
-        return sql_pb2.ListDatabasesResponse(databases=map(convert.database, found), next_page_token=token)
+        return sql_pb2.ListDatabasesResponse(databases=map(converters.database, found), next_page_token=token)
 
     async def GetDatabase(  # noqa: N802  the contract's name
         self, request: sql_pb2.GetDatabaseRequest, context: grpc.aio.ServicerContext
     ) -> sql_pb2.GetDatabaseResponse:
         """Gets a database."""
-        return sql_pb2.GetDatabaseResponse(database=convert.database(await self._databases.get(_id(request.name))))
+        return sql_pb2.GetDatabaseResponse(database=converters.database(await self._databases.get(_id(request.name))))
 
     async def DeleteDatabase(  # noqa: N802  the contract's name
         self, request: sql_pb2.DeleteDatabaseRequest, context: grpc.aio.ServicerContext
@@ -65,14 +65,14 @@ class SqlServicer(sql_pb2_grpc.SqlServiceServicer):
     ) -> sql_pb2.GetSchemaResponse:
         """Gets the schema as last read."""
         schema, read = await self._databases.schema(_id(request.name))
-        return sql_pb2.GetSchemaResponse(schema=convert.schema(schema, _timestamp(read)))
+        return sql_pb2.GetSchemaResponse(schema=converters.schema(schema, _timestamp(read)))
 
     async def RefreshSchema(  # noqa: N802  the contract's name
         self, request: sql_pb2.RefreshSchemaRequest, context: grpc.aio.ServicerContext
     ) -> sql_pb2.RefreshSchemaResponse:
         """Reads the schema again."""
         schema, read = await self._databases.refresh(_id(request.name))
-        return sql_pb2.RefreshSchemaResponse(schema=convert.schema(schema, _timestamp(read)))
+        return sql_pb2.RefreshSchemaResponse(schema=converters.schema(schema, _timestamp(read)))
 
     async def GetVocabulary(  # noqa: N802  the contract's name
         self, request: sql_pb2.GetVocabularyRequest, context: grpc.aio.ServicerContext
@@ -87,7 +87,7 @@ class SqlServicer(sql_pb2_grpc.SqlServiceServicer):
     ) -> sql_pb2.GenerateQueryResponse:
         """Turns a question into SQL."""
         found = await self._questions.generate(_id(request.database), request.question, request.engine)
-        return sql_pb2.GenerateQueryResponse(query=convert.query(found.query, found.schema.dialect))
+        return sql_pb2.GenerateQueryResponse(query=converters.query(found.query, found.schema.dialect))
 
     async def ExecuteQuery(  # noqa: N802  the contract's name
         self, request: sql_pb2.ExecuteQueryRequest, context: grpc.aio.ServicerContext
@@ -100,11 +100,11 @@ class SqlServicer(sql_pb2_grpc.SqlServiceServicer):
             async with contextlib.aclosing(parts):
                 async for part in parts:
                     if isinstance(part, Columns):
-                        yield sql_pb2.ExecuteQueryResponse(columns=convert.columns(part))
+                        yield sql_pb2.ExecuteQueryResponse(columns=converters.columns(part))
                     elif isinstance(part, Rows):
                         yield sql_pb2.ExecuteQueryResponse(rows=_batch(part))
                     else:
-                        yield sql_pb2.ExecuteQueryResponse(summary=convert.summary(part))
+                        yield sql_pb2.ExecuteQueryResponse(summary=converters.summary(part))
                     begun = True
         except ParleyError as error:
             # REST clients of a stream that has begun see no status: they need the error as a part.
@@ -122,10 +122,10 @@ class SqlServicer(sql_pb2_grpc.SqlServiceServicer):
             async with contextlib.aclosing(parts):
                 async for part in parts:
                     if isinstance(part, Understood):
-                        yield sql_pb2.AskResponse(linked_schema=convert.linked_schema(part.query, part.schema))
-                        yield sql_pb2.AskResponse(query=convert.query(part.query, part.schema.dialect))
+                        yield sql_pb2.AskResponse(linked_schema=converters.linked_schema(part.query, part.schema))
+                        yield sql_pb2.AskResponse(query=converters.query(part.query, part.schema.dialect))
                     elif isinstance(part, Columns):
-                        yield sql_pb2.AskResponse(columns=convert.columns(part))
+                        yield sql_pb2.AskResponse(columns=converters.columns(part))
                     elif isinstance(part, Rows):
                         yield sql_pb2.AskResponse(rows=_batch(part))
                     else:
@@ -151,9 +151,9 @@ def _timestamp(time: datetime) -> Timestamp:
 def _batch(part: Rows) -> sql_pb2.RowBatch:
     batch = sql_pb2.RowBatch()
     for row in part.rows:
-        batch.rows.append(struct_pb2.ListValue(values=map(convert.value, row)))
+        batch.rows.append(struct_pb2.ListValue(values=map(converters.value, row)))
     return batch
 
 
 def _answer(part: Answered) -> sql_pb2.Answer:
-    return sql_pb2.Answer(text=part.text, summary=convert.summary(part.summary))
+    return sql_pb2.Answer(text=part.text, summary=converters.summary(part.summary))
