@@ -28,7 +28,7 @@ from services.sql.target import Target
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "sql"
 SECONDS = 5.0
-BASELINES = """For orientation, execution accuracy of others in %, on sets kept apart (other databases and questions than these):
+BASELINES = """For orientation, execution accuracy of others in %, on sets kept apart (other databases and questions):
   Spider dev, naive schema linker without examples  24.8   (easy 44, medium 28, hard 10, extra 4)
   Spider dev, zero-shot language models of 70B      77-82
   GeoQuery, nearest-neighbour template look-up      50.9 by question, 3.3 by query"""
@@ -91,7 +91,9 @@ def half(database: str) -> str:
     return "tuned" if hashlib.sha256(database.encode()).digest()[0] % 2 else "untouched"
 
 
-def report(title: str, gold: Sequence[dict[str, Any]], predictions: dict[str, Prediction], score: ModuleType) -> list[Any]:
+def report(
+    title: str, gold: Sequence[dict[str, Any]], predictions: dict[str, Prediction], score: ModuleType
+) -> list[Any]:
     """Prints one line of figures; returns the scorer's rows."""
     sql = {key: prediction.sql for key, prediction in predictions.items() if prediction.sql}
     summary, rows = score.score(gold, sql, str(DATA / "db"), SECONDS)

@@ -7,7 +7,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-import time
 import wave
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -74,20 +73,13 @@ def register(settings: StackSettings, name: str, file: str) -> None:
 @pytest.fixture(scope="session")
 def canned_upstream() -> Iterator[str]:
     """Base URL of an OpenAI-compatible provider that answers everything with one fixed text."""
-    port = free_port()
-    process = subprocess.Popen([sys.executable, "-m", "bench.upstream", "--port", str(port)], cwd=ROOT)
+    process = subprocess.Popen([sys.executable, "-m", "bench.upstream"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
     try:
-        for _attempt in range(200):
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/v1/models")
-                break
-            except httpx.TransportError:
-                assert process.poll() is None, "the canned upstream ended"
-                time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}/v1"
+        yield process.stdout.readline().strip()
     finally:
         process.terminate()
-        process.wait()
+        process.communicate()
 
 
 @pytest.fixture(scope="session")

@@ -59,7 +59,7 @@ def test_silence_is_transcribed_as_nothing(client: httpx.Client) -> None:
 
 
 def test_a_body_over_the_limit_is_413_in_both_dialects(client: httpx.Client) -> None:
-    huge = bytes(75 << 20)
+    huge = bytes(110 << 20)
     facade = client.post(AUDIO, data={"model": "pocketsphinx"}, files={"file": ("x.wav", huge)})
     assert (facade.status_code, facade.json()["error"]["code"]) == (413, "too_large")
     native = client.post("/api/v1/speech:recognize", content=b'{"audio": "' + b"A" * len(huge) + b'"}')

@@ -81,8 +81,9 @@ def test_conversations_are_made_found_renamed_listed_and_deleted(chat: chat_pb2_
     with pytest.raises(grpc.RpcError) as caught:
         chat.GetConversation(chat_pb2.GetConversationRequest(name=made.name))
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
-    gone = chat.CancelGeneration(chat_pb2.CancelGenerationRequest(name="generations/none"))
-    assert gone.was_running is False
+    with pytest.raises(grpc.RpcError) as caught:
+        chat.CancelGeneration(chat_pb2.CancelGenerationRequest(name="generations/none"))
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
     assert chat.ListModels(chat_pb2.ListModelsRequest()).models[0].id == "parley-embedded"
 
 

@@ -1,0 +1,40 @@
+"""Runs the benchmarks: `python -m bench` all of them, `python -m bench chat sql` some.
+
+One after another, each in a process of its own, so that none measures what another left behind.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+
+BENCHMARKS = {
+    "gateway": "a unary RPC through Envoy against a bare grpc.aio server",
+    "stack": "time until everything is ready, memory of the idle stack",
+    "chat": "chat completions through the whole path against LiteLLM and FastAPI; time to first token",
+    "asr": "word error rate; the pipeline against the decoder alone; two files at once",
+    "sql": "execution accuracy and latency of the embedded engine",
+}
+
+
+def main() -> None:
+    """Runs what the arguments name, or all. Exits with 1 when one failed, with 2 for an unknown name."""
+    names = sys.argv[1:] or list(BENCHMARKS)
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        sys.stderr.write(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}\n")
+        raise SystemExit(2)
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    failed = []
+    for name in names:
+        print(f"\n== {name}: {BENCHMARKS[name]}", flush=True)
+        if subprocess.run([sys.executable, "-m", f"bench.{name}"], check=False).returncode != 0:
+            failed.append(name)
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()
