@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from buf.validate import validate_pb2
 from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf import descriptor_pb2 as pb
+
+from buf.validate import validate_pb2
 
 HERE = Path(__file__).resolve().parent
 TARGET = HERE / "openapi.json"
@@ -72,7 +73,7 @@ class Contracts:
 
     def _file(self, file: pb.FileDescriptorProto) -> None:
         """Takes a file in."""
-        texts = {tuple(l.path): _text(l.leading_comments) for l in file.source_code_info.location}
+        texts = {tuple(place.path): _text(place.leading_comments) for place in file.source_code_info.location}
         scope = f".{file.package}."
         for number, message in enumerate(file.message_type):
             self._message(scope + message.name, message, (4, number), texts)
@@ -182,8 +183,10 @@ class Document:
             "tags": [service.name],
             "parameters": [*self._path_parameters(bound), *self._query(method.input_type, body, bound)],
             "responses": {
-                "200": {"description": "JSON objects, one a line." if method.server_streaming else "It worked.",
-                        "content": {kind: output}},
+                "200": {
+                    "description": "JSON objects, one a line." if method.server_streaming else "It worked.",
+                    "content": {kind: output},
+                },
                 "default": {"$ref": "#/components/responses/Error"},
             },
         }
@@ -259,7 +262,8 @@ class Document:
 
     def _field(self, type_name: str, field: F) -> Json:
         """The schema of a field."""
-        rules = field.options.Extensions[validate_pb2.field]
+        # validate.proto is an edition file, whose extensions the stubs type wrongly.
+        rules: Any = field.options.Extensions[validate_pb2.field]  # type: ignore[index]
         repeated = field.label == F.LABEL_REPEATED
         schema = dict(SCALARS[field.type]) if field.type in SCALARS else self._reference(field.type_name)
         schema |= _bounds(rules.repeated.items if repeated else rules)
@@ -277,8 +281,8 @@ class Document:
         return schema
 
 
-def _bounds(rules: validate_pb2.FieldRules) -> Json:
-    """The bounds of a field's rules as JSON Schema has them. Lengths of bytes are left out: JSON carries base64."""
+def _bounds(rules: Any) -> Json:
+    """The bounds of a field's buf.validate.FieldRules as JSON Schema has them, but for bytes: JSON carries base64."""
     kind = rules.WhichOneof("type")
     if kind not in {"string", "int32", "double"}:
         return {}

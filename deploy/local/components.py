@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import os
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from deploy.local import ports
+from deploy.local import drain, ports
 from deploy.local.probes import Probe, grpc_serving, http_ready
 from deploy.local.settings import StackSettings
 from gateway import config
@@ -44,6 +45,8 @@ class Component:
     """Components end stage by stage, the highest first."""
     folder: Path | None = None
     """Folder that it runs in; the supervisor's when None."""
+    drain: Callable[[float], None] | None = None
+    """Lets calls in flight end before it is asked to, for at most so many seconds. None: it does so by itself."""
 
 
 def mesh(settings: StackSettings) -> list[Component]:
@@ -70,7 +73,7 @@ def mesh(settings: StackSettings) -> list[Component]:
 
 
 def triton(settings: StackSettings, http: int, grpc: int, metrics: int) -> Component:
-    """The model server. Finding it takes imports that the supervisor shall not hold: deploy.local.launch_triton does."""
+    """The model server. Finding it takes imports that the supervisor shall not hold: launch_triton does."""
     return Component(
         name="triton",
         command=[sys.executable, "-m", "deploy.local.launch_triton", settings.to_json(), f"{http},{grpc},{metrics}"],
@@ -100,13 +103,14 @@ def envoy(settings: StackSettings, addresses: Mapping[str, int]) -> Component:
         after=tuple(addresses),
         stage=2,
         folder=folder,
+        drain=functools.partial(drain.envoy, settings.admin_port),
     )
 
 
 def service_environment(
     settings: StackSettings, addresses: Mapping[str, int], triton_grpc: int
 ) -> dict[str, dict[str, str]]:
-    """What each service is told besides the user's own environment: where it listens, whom it calls, where it stores."""
+    """What each service is told besides the user's environment: where it listens, whom it calls, where it stores."""
     state = settings.state.resolve()
     for folder in ("data", "databases"):
         (state / folder).mkdir(parents=True, exist_ok=True)

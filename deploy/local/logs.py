@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,8 @@ from typing import NamedTuple
 
 POLL = 0.2
 TAIL_BYTES = 1 << 16
+# An exception's last line in Python, or what other programs put before their errors.
+ERROR = re.compile(r"(^\w*(Error|Exception)\b|^error\b|\b\w+Error: |\[(error|critical)\])", re.IGNORECASE)
 
 
 class Line(NamedTuple):
@@ -23,18 +26,23 @@ class Line(NamedTuple):
 
 
 def last_words(log: Path) -> str:
-    """The last line of a log that says something, of JSON the message alone; empty when there is none."""
-    for line in reversed(_tail(log, 50)):
-        text = line.strip()
-        if not text or not any(character.isalnum() for character in text):
-            continue
-        try:
-            record = json.loads(text)
-        except ValueError:
-            return text[:500]
-        if isinstance(record, dict) and "event" in record:
-            return ": ".join(str(record[key]) for key in ("event", "error") if key in record)[:500]
-    return ""
+    """What a log says at its end: the last line that tells of an error, else the last; empty when there is none."""
+    lines = [text for text in (_message(line.strip()) for line in _tail(log, 50)) if text]
+    errors = [text for text in lines if ERROR.search(text)]
+    return (errors or lines or [""])[-1][:500]
+
+
+def _message(line: str) -> str:
+    """What a line says: of JSON the message alone, nothing where there is no word."""
+    if not any(character.isalnum() for character in line):
+        return ""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return line
+    if not isinstance(record, dict) or "event" not in record:
+        return ""
+    return ": ".join(str(record[key]) for key in ("event", "error") if key in record)
 
 
 def rotate(log: Path) -> None:

@@ -169,6 +169,8 @@ class Supervisor:
             ending = [each for each in self._all if each.component.stage == stage and each.process is not None]
             for each in ending:
                 self._emit("stopping", each.component.name)
+                if each.component.drain is not None:
+                    each.component.drain(self._settings.stop_seconds / 2)
             processes.end([each.process for each in ending if each.process is not None], self._settings.stop_seconds)
             for each in ending:
                 each.process, each.state.pid, each.state.ready = None, 0, False

@@ -104,6 +104,9 @@ def environment(repository: Path) -> dict[str, str]:
     return {
         **os.environ,
         "LD_LIBRARY_PATH": os.pathsep.join([*libraries, *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]),
+        # The stub's interpreter is isolated: it reads no PYTHONPATH, and takes its packages from where the first
+        # `python3` on PATH lives. Without this it works in an activated virtual environment only.
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "PYTHONPATH": os.pathsep.join(imports),
         # A relocated interpreter does not find its standard library from inside the stub.
         "PYTHONHOME": sys.base_prefix,

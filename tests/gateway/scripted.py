@@ -88,9 +88,7 @@ class Chat(chat_pb2_grpc.ChatServiceServicer):
             cancelled.append("SendMessage")
             raise
 
-    async def ListModels(
-        self, request: chat_pb2.ListModelsRequest, context: Context
-    ) -> chat_pb2.ListModelsResponse:
+    async def ListModels(self, request: chat_pb2.ListModelsRequest, context: Context) -> chat_pb2.ListModelsResponse:
         """The calls that were cancelled, as models."""
         return chat_pb2.ListModelsResponse(models=[chat_pb2.Model(id=name) for name in cancelled])
 
@@ -154,9 +152,7 @@ class Audio(openai_pb2_grpc.AudioServiceServicer):
 class Sql(sql_pb2_grpc.SqlServiceServicer):
     """A database of two rows."""
 
-    async def GetDatabase(
-        self, request: sql_pb2.GetDatabaseRequest, context: Context
-    ) -> sql_pb2.GetDatabaseResponse:
+    async def GetDatabase(self, request: sql_pb2.GetDatabaseRequest, context: Context) -> sql_pb2.GetDatabaseResponse:
         """A database of the name that was asked for."""
         return sql_pb2.GetDatabaseResponse(database=sql_pb2.Database(name=request.name))
 
@@ -174,9 +170,7 @@ class Sql(sql_pb2_grpc.SqlServiceServicer):
 class Speech(asr_pb2_grpc.SpeechRecognitionServicer):
     """Hears how long things are."""
 
-    async def Recognize(
-        self, request: asr_pb2.RecognizeRequest, context: Context
-    ) -> asr_pb2.RecognizeResponse:
+    async def Recognize(self, request: asr_pb2.RecognizeRequest, context: Context) -> asr_pb2.RecognizeResponse:
         """The number of bytes as the text."""
         return asr_pb2.RecognizeResponse(transcript=asr_pb2.Transcript(text=str(len(request.audio))))
 

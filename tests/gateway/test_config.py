@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -55,7 +56,7 @@ def test_a_service_without_an_address_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_descriptor_set_is_up_to_date(tmp_path: Path) -> None:
-    buf = ROOT / ".venv" / "bin" / "buf"
+    buf = Path(sys.executable).parent / "buf"
     if not buf.exists():
         missing("buf (pip install buf-bin)")
     made = tmp_path / "parley.binpb"

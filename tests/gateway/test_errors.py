@@ -95,9 +95,7 @@ def test_validation_names_the_field_in_both_dialects(client: httpx.Client) -> No
     error = envelope(client.get(f"/v1/models/{'x' * 201}"), 400)
     assert (error["param"], error["code"]) == ("model", "invalid_argument")
     answer = client.post("/api/v1/databases/shop:executeQuery", json={"sql": ""})
-    assert '"field":"sql"' in json.dumps(
-        native(answer, 400, grpc.StatusCode.INVALID_ARGUMENT), separators=(",", ":")
-    )
+    assert '"field":"sql"' in json.dumps(native(answer, 400, grpc.StatusCode.INVALID_ARGUMENT), separators=(",", ":"))
 
 
 @pytest.mark.parametrize("text", ["{", '{"sql": ', "[]", '{"sql": 1}', "\x00", '{"sql": "a"} trailing'])
@@ -113,7 +111,9 @@ def test_an_unknown_query_parameter_is_named(client: httpx.Client) -> None:
     assert "page_sise" in str(envelope(client.get("/v1/models/x?page_sise=3"), 400)["message"])
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/api/v1/nothing", "/api/v1", "/api/v1/databases/shop:drop", "/api/v1/models/x"])
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/api/v1/nothing", "/api/v1", "/api/v1/databases/shop:drop", "/api/v1/models/x"]
+)
 def test_unknown_paths_are_told_in_json(client: httpx.Client, path: str) -> None:
     body = native(client.post(path), 404, grpc.StatusCode.NOT_FOUND)
     assert "/openapi.json" in str(body["message"])
@@ -140,7 +140,11 @@ def rules() -> list[tuple[str, str]]:
 def test_a_wrong_method_is_told(client: httpx.Client, template: str) -> None:
     path = re.sub(r"\{[^=}]*=([^}]*)\}", r"\1", template).replace("**", "a/b").replace("*", "x")
     used = {method for method, known in rules() if known == template or (known.count("{") and known in template)}
-    used |= {m for m, known in rules() if re.sub(r"\{[^=}]*=([^}]*)\}", r"\1", known) == re.sub(r"\{[^=}]*=([^}]*)\}", r"\1", template)}
+    used |= {
+        m
+        for m, known in rules()
+        if re.sub(r"\{[^=}]*=([^}]*)\}", r"\1", known) == re.sub(r"\{[^=}]*=([^}]*)\}", r"\1", template)
+    }
     for method in {"GET", "POST", "PUT", "DELETE", "PATCH"} - used:
         answer = client.request(method, path)
         if path.startswith("/v1/"):
@@ -181,9 +185,8 @@ def test_a_service_that_is_down_is_told_and_used_again_when_it_is_back(tmp_path:
         with grpc.insecure_channel(gateway.address) as channel:
             with pytest.raises(grpc.RpcError) as caught:
                 chat_pb2_grpc.ChatServiceStub(channel).ListModels(chat_pb2.ListModelsRequest())
-            # Both at once, which the stubs' types do not know.
-            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE  # type: ignore[attr-defined]
-            assert "Try again" in caught.value.details()  # type: ignore[attr-defined]
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+            assert "Try again" in (caught.value.details() or "")
         with scripted(port, tmp_path / "services.log"):
             wait_for(lambda: client.get("/api/v1/models").status_code == 200, 20, "recovery")
             wait_for(lambda: answers(f"{gateway.url}/healthz/chat"), 10, "health")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import struct
+import threading
+import time
+from pathlib import Path
 
 import grpc
 import httpx
@@ -11,10 +14,12 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from deploy.local import drain
 from parley.asr.v1 import asr_pb2, asr_pb2_grpc
 from parley.chat.v1 import chat_pb2, chat_pb2_grpc
 from parley.sql.v1 import sql_pb2, sql_pb2_grpc
-from tests.gateway.conftest import Gateway
+from tests.conftest import free_port
+from tests.gateway.conftest import Gateway, answers, envoy, scripted, wait_for
 
 
 def test_calls_of_every_kind_pass(gateway: Gateway) -> None:
@@ -34,12 +39,11 @@ def test_a_large_message_passes(gateway: Gateway) -> None:
 
 def test_an_unknown_method_is_unimplemented(gateway: Gateway) -> None:
     with grpc.insecure_channel(gateway.address) as channel:
-        call = channel.unary_unary("/parley.unknown.v1.Service/Method")
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/parley.unknown.v1.Service/Method")
         with pytest.raises(grpc.RpcError) as caught:
             call(b"")
-    # An RpcError of a call is a call too, which the stubs' types do not know.
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED  # type: ignore[attr-defined]
-    assert caught.value.details().startswith("No such service or method.")  # type: ignore[attr-defined]
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert (caught.value.details() or "").startswith("No such service or method.")
 
 
 def test_the_clients_deadline_reaches_the_service(gateway: Gateway) -> None:
@@ -47,7 +51,7 @@ def test_the_clients_deadline_reaches_the_service(gateway: Gateway) -> None:
         request = chat_pb2.SendMessageRequest(conversation="conversations/42", text="forever")
         with pytest.raises(grpc.RpcError) as caught:
             list(chat_pb2_grpc.ChatServiceStub(channel).SendMessage(request, timeout=0.5))
-    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED  # type: ignore[attr-defined] # as above
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 def test_health_and_reflection_answer(gateway: Gateway) -> None:
@@ -72,7 +76,37 @@ def test_grpc_web_is_spoken(client: httpx.Client, text: bool) -> None:
     )
     assert answer.status_code == 200
     # In the text form each frame is encoded by itself.
-    data = b"".join(base64.b64decode(part + b"=" * (-len(part) % 4)) for part in answer.content.split(b"=") if part) if text else answer.content
+    data = (
+        b"".join(base64.b64decode(part + b"=" * (-len(part) % 4)) for part in answer.content.split(b"=") if part)
+        if text
+        else answer.content
+    )
     length = struct.unpack(">I", data[1:5])[0]
     assert sql_pb2.GetDatabaseResponse.FromString(data[5 : 5 + length]).database.name == "databases/shop"
     assert b"grpc-status:0" in data[5 + length :]
+
+
+def test_draining_lets_calls_in_flight_end(tmp_path: Path) -> None:
+    port = free_port()
+    with scripted(port, tmp_path / "services.log"), envoy(tmp_path, port) as own:
+        wait_for(lambda: answers(f"{own.url}/healthz/chat"), 20, "health")
+        with httpx.stream("POST", f"{own.url}/v1/chat/completions", json={"model": "x", "stream": True}) as answer:
+            parts = answer.iter_text()
+            first = next(parts)
+            drained: list[float] = []
+            draining = threading.Thread(
+                target=lambda: drained.append(timed_drain(int(own.admin.rpartition(":")[2]), 5))
+            )
+            draining.start()
+            assert not drained
+            assert (first + "".join(parts)).endswith("data: [DONE]\n\n")
+        draining.join(3)
+        assert drained
+        assert 0.2 < drained[0] < 3
+
+
+def timed_drain(admin_port: int, seconds: float) -> float:
+    """Drains a gateway and says how long that took."""
+    began = time.monotonic()
+    drain.envoy(admin_port, seconds)
+    return time.monotonic() - began

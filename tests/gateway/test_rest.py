@@ -83,9 +83,7 @@ def test_a_model_id_may_contain_slashes(client: httpx.Client) -> None:
         ("/api/v1/conversations/42/messages:send", {"text": "forever"}, "SendMessage"),
     ],
 )
-def test_hanging_up_cancels_the_handler(
-    client: httpx.Client, path: str, body: dict[str, object], handler: str
-) -> None:
+def test_hanging_up_cancels_the_handler(client: httpx.Client, path: str, body: dict[str, object], handler: str) -> None:
     def count() -> int:
         return [model["id"] for model in client.get("/api/v1/models").json()["models"]].count(handler)
 
@@ -116,7 +114,10 @@ def test_headers_of_ours_do_not_come_in_from_outside(client: httpx.Client) -> No
     answer = client.get("/api/v1/conversations/metadata", headers=sent)
     seen = json.loads(answer.json()["conversation"]["title"])
     assert not [name for name in seen if name.startswith("x-parley-")]
-    assert {name for name in seen if name.startswith("x-envoy-")} <= {"x-envoy-original-path", "x-envoy-original-method"}
+    assert {name for name in seen if name.startswith("x-envoy-")} <= {
+        "x-envoy-original-path",
+        "x-envoy-original-method",
+    }
     assert seen["traceparent"] == trace
     assert seen["authorization"] == "Bearer key"
     assert seen["x-request-id"] == answer.headers["x-request-id"] != "chosen-by-the-client"

@@ -20,7 +20,8 @@ PROGRAM = textwrap.dedent(
     import http.server, os, signal, subprocess, sys
     subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)"])
     print("serving", sys.argv[1], os.environ.get("GREETING", ""), flush=True)
-    http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.SimpleHTTPRequestHandler).serve_forever()
+    handler = http.server.SimpleHTTPRequestHandler
+    http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), handler).serve_forever()
     """
 )
 
@@ -74,6 +75,6 @@ def broken(settings: StackSettings) -> list[Component]:
 
 def slow(settings: StackSettings) -> list[Component]:
     """A program that is never ready."""
-    command = [sys.executable, "-c", "print('{\"event\": \"waiting for dependency\"}', flush=True); input(); "]
-    command[-1] = command[-1].replace("input(); ", "__import__('time').sleep(600)")
+    program = 'import time; print(\'{"event": "waiting for dependency"}\', flush=True); time.sleep(600)'
+    command = [sys.executable, "-c", program]
     return [Component(name="slow", command=command, environment={}, port=0, probe=lambda: False)]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -14,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import ports, processes, stack, state
+from deploy.local import logs, ports, processes, stack, state
 from deploy.local.settings import StackSettings
 from deploy.local.supervisor import Event, StartError, Supervisor
 from tests.local.conftest import gone, groups, wait_for
@@ -114,13 +116,14 @@ def test_restarts_are_spaced_further_and_further(settings: StackSettings) -> Non
         thread.start()
         try:
             wait_for(lambda: bool(happened) and happened[-1].kind == "up", "up")
+
+            def restarted(count: int) -> bool:
+                return [event.kind for event in happened].count("restarting") == count
+
             for count in (1, 2, 3):
                 pid = groups(broken.state)[0]
                 os.kill(pid, signal.SIGKILL)
-                wait_for(
-                    lambda count=count: [e.kind for e in happened].count("restarting") == count,  # type: ignore[misc]
-                    "a restart",
-                )
+                wait_for(functools.partial(restarted, count), "a restart")
                 wait_for(lambda: all(c.ready for c in stack.status(broken.state).components), "ready again")
         finally:
             supervisor.stop()
@@ -140,7 +143,9 @@ def test_a_taken_port_is_named_before_anything_starts(settings: StackSettings) -
             stack.detach(settings, happened.append)
     message = str(caught.value)
     name = Path("/proc/self/comm").read_text().strip()
-    assert message.startswith(f"Port {settings.port} is taken by {name} (pid {os.getpid()}). Choose another one with --port")
+    assert message.startswith(
+        f"Port {settings.port} is taken by {name} (pid {os.getpid()}). Choose another one with --port"
+    )
     assert "\n" not in message
     assert happened == []
     assert not stack.status(settings.state).running
@@ -194,6 +199,26 @@ def test_readiness_of_a_grpc_service_is_its_health(settings: StackSettings) -> N
         stack.down(scripted.state)
 
 
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("Traceback (most recent call last):\n  File x\nOSError: full\n", "OSError: full"),
+        ('{"event": "listening"}\n{"event": "no database", "error": "locked"}\n', "no database: locked"),
+        (
+            "error: creating server: load failed\n\nAt:\n  <frozen importlib>(1): _find\n;\n",
+            "error: creating server: load failed",
+        ),
+        ("one\ntwo\n\n---\n", "two"),
+        ("", ""),
+    ],
+)
+def test_the_last_words_of_a_log_tell_of_the_error(tmp_path: Path, written: str, said: str) -> None:
+    log = tmp_path / "x.log"
+    assert logs.last_words(log) == ""
+    log.write_text(written)
+    assert logs.last_words(log) == said
+
+
 def test_logs_are_read_and_followed(settings: StackSettings, events: list[Event]) -> None:
     folder = settings.state
     [line] = [line for line in stack.log_lines(folder, "second") if "serving" in line.text]
@@ -224,8 +249,7 @@ def test_settings_survive_the_way_to_another_process(settings: StackSettings) ->
 
 
 def test_the_supervisor_loads_nothing_heavy() -> None:
-    command = "import sys, deploy.local.__main__; print([m for m in ('grpc', 'google.protobuf', 'numpy', 'asyncio', 'pydantic') if m in sys.modules])"
-    import subprocess
-
+    heavy = ["grpc", "google.protobuf", "numpy", "asyncio", "pydantic", "rich"]
+    command = f"import sys, deploy.local.__main__; print([name for name in {heavy} if name in sys.modules])"
     out = subprocess.run([sys.executable, "-c", command], capture_output=True, check=True, text=True).stdout
     assert out.strip() == "[]"
