@@ -18,7 +18,7 @@ from google.rpc import status_pb2
 
 from services.mesh import context as calls
 from services.mesh import errors, status, telemetry, validation
-from services.mesh.metrics import MethodMetrics
+from services.mesh.metrics import METRICS, MethodMetrics
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -70,12 +70,11 @@ class Around:
         self._span = telemetry.start_server_span(self.call)
         self.call.traceparent = self.call.traceparent or calls.new_traceparent()
         self.call.request_id = self.call.request_id or self.call.trace_id
-        self._metrics.in_flight.inc()
+        self._metrics.in_flight += 1
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._metrics.in_flight.dec()
         code = grpc.StatusCode.OK.name if error is None else self._code(error)
         self._metrics.completed(code, time.perf_counter() - self._started)
         if self._span is not None:
@@ -135,7 +134,7 @@ def wrap(method: str, inner: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodH
         method: Full gRPC name.
         inner: A handler of an asyncio servicer: coroutine functions, or async generators where it streams responses.
     """
-    metrics = MethodMetrics(method)
+    metrics = METRICS.method(method)
     make = {
         (False, False): (grpc.unary_unary_rpc_method_handler, inner.unary_unary),
         (False, True): (grpc.unary_stream_rpc_method_handler, inner.unary_stream),

@@ -167,7 +167,7 @@ def _array(output: Any, raw: bytes) -> Array:
 
 
 def _translated(model: str, error: grpc.aio.AioRpcError) -> Exception:
-    """The domain error for what a call said; the transport's own where nothing fits, which makes it INTERNAL."""
+    """The domain error for what a call said; where nothing fits, one that makes it INTERNAL."""
     message = error.details() or ""
     match error.code():
         case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.NOT_FOUND if "unknown model" in message:
@@ -182,7 +182,8 @@ def _translated(model: str, error: grpc.aio.AioRpcError) -> Exception:
             return _invalid(message)
         case grpc.StatusCode.INTERNAL if any(sign in message for sign in DEAD_STUB):
             return errors.Unavailable(f"The model {model!r} is being restarted.", retry_after=RETRY_AFTER)
-    return error
+    # Not as it is: what Triton says may hold a model's stack trace, which belongs into the log alone.
+    return RuntimeError(f"Triton, {model}: {error.code().name}: {message}")
 
 
 def _inference_error(model: str, message: str) -> Exception:

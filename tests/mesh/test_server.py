@@ -13,6 +13,7 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
+from prometheus_client import REGISTRY
 
 from parley.chat.v1 import chat_pb2, chat_pb2_grpc
 from parley.openai.v1 import openai_pb2, openai_pb2_grpc
@@ -264,3 +265,27 @@ async def test_a_taken_address_is_said() -> None:
         with pytest.raises(OSError, match=address):
             async with running(ServiceSettings(listen=address), bound):
                 pass
+
+
+async def test_calls_are_counted_by_code_and_time(stub: chat_pb2_grpc.ChatServiceAsyncStub) -> None:
+    def value(name: str, **labels: str) -> float:
+        labels = {"grpc_service": "parley.chat.v1.ChatService", "grpc_method": "GetConversation", **labels}
+        return REGISTRY.get_sample_value(name, labels) or 0.0
+
+    def seen() -> list[float]:
+        return [
+            value("grpc_server_handled_total", grpc_code="OK"),
+            value("grpc_server_handled_total", grpc_code="NOT_FOUND"),
+            value("grpc_server_handling_seconds_count"),
+            value("grpc_server_handling_seconds_bucket", le="+Inf"),
+        ]
+
+    before = seen()
+    slow = asyncio.ensure_future(stub.GetConversation(chat_pb2.GetConversationRequest(name="conversations/slow")))
+    await asyncio.sleep(0.2)
+    assert value("grpc_server_in_flight") == 1
+    await slow
+    await failure(stub.GetConversation(chat_pb2.GetConversationRequest(name="conversations/missing")))
+    assert [now - then for now, then in zip(seen(), before, strict=True)] == [1, 1, 2, 2]
+    assert value("grpc_server_in_flight") == 0
+    assert value("grpc_server_handling_seconds_bucket", le="0.25") < value("grpc_server_handling_seconds_count")
