@@ -113,10 +113,10 @@ async def main() -> None:
 
 async def report(recognise: Callable[[bytes], Awaitable[str]], client: Triton, spoken: bytes) -> None:
     """Measures and prints."""
-    print(f"asr: pipeline time / decoder compute time  {await overhead(recognise, client, spoken):.3f}  (goal <= 1.10)")
-    print(
-        f"asr: two recordings at once / one          {await together(recognise, spoken):.2f}   (goal <= 1.2, {cores()} cores)"
-    )
+    ratio = await overhead(recognise, client, spoken)
+    print(f"asr: pipeline time / decoder compute time  {ratio:.3f}  (goal <= 1.10)")
+    ratio = await together(recognise, spoken)
+    print(f"asr: two recordings at once / one          {ratio:.2f}   (goal <= 1.2 with 2 cores; here {cores()})")
     if not SPEECH.is_dir():
         print("asr: no word error rate: the development data is not beside this repository")
         return

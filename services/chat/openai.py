@@ -28,6 +28,7 @@ from services.chat.tools import ToolCall, ToolContext
 from services.mesh import telemetry
 from services.mesh.errors import ParleyError
 from services.mesh.openai import json_body, with_envelope
+from services.mesh.server import Bound
 
 log = telemetry.get_logger(__name__)
 
@@ -149,6 +150,15 @@ class ChatCompletionsServicer(openai_pb2_grpc.ChatCompletionsServiceServicer):
 
     def _model(self, info: ModelInfo) -> dict[str, str | int]:
         return {"id": info.id, "object": "model", "created": self._started, "owned_by": info.provider}
+
+
+def bound(catalog: Catalog, providers: Providers, generator: Generator, speech_models: SpeechModels) -> Bound:
+    """The servicer, ready to be served."""
+    return Bound(
+        openai_pb2_grpc.add_ChatCompletionsServiceServicer_to_server,
+        ChatCompletionsServicer(catalog, providers, generator, speech_models),
+        openai_pb2.DESCRIPTOR.services_by_name["ChatCompletionsService"],
+    )
 
 
 class Answer:

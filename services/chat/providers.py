@@ -11,7 +11,7 @@ import contextlib
 import json
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
@@ -33,8 +33,12 @@ MAX_ERROR = 64 << 10
 # Longest wait before the same provider is tried again, in seconds: beyond that the caller does better to hear of it.
 MAX_BACKOFF = 5.0
 BACKOFF = 0.2
+# Longest wait for the end of a stream after its last event, in seconds.
+END_SECONDS = 0.05
 # Statuses that say the request is wrong, wherever it goes.
 REJECTIONS = frozenset({400, 409, 413, 415, 422})
+# What the connection to a provider can raise.
+FAULTS = (TimeoutError, EventTooLong, aiohttp.ClientError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,21 +99,35 @@ class Provider:
 
     async def complete(self, body: bytes) -> bytes:
         """The whole answer, as bytes. Raises UpstreamError."""
-        async with self._posted(body) as response:
+        response = None
+        try:
+            response = await self._post(body)
             if (response.content_length or MAX_ANSWER + 1) <= MAX_ANSWER:
                 return await response.read()
-            parts: list[bytes] = []
-            async for part in response.content.iter_any():
-                parts.append(part)
-                if sum(map(len, parts)) > MAX_ANSWER:
-                    raise errors.UpstreamFailed(self.name, "answered with too much")
-            return b"".join(parts)
+            return await self._bounded(response)
+        except FAULTS as error:
+            raise self._fault(error) from None
+        finally:
+            # Does nothing to a response that was read to its end; otherwise closing tells the provider to stop.
+            if response is not None:
+                response.close()
+
+    async def _bounded(self, response: aiohttp.ClientResponse) -> bytes:
+        """A body of unknown length. Raises UpstreamFailed where it is too long."""
+        answer = bytearray()
+        async for part in response.content.iter_any():
+            answer += part
+            if len(answer) > MAX_ANSWER:
+                raise errors.UpstreamFailed(self.name, "answered with too much")
+        return bytes(answer)
 
     async def stream(self, body: bytes) -> AsyncGenerator[Events, None]:
         """The events of an answer, as they come; ends after `[DONE]`. Raises UpstreamError."""
         parser = EventParser()
         finished = False
-        async with self._posted(body) as response:
+        response = None
+        try:
+            response = await self._post(body)
             async for chunk in response.content.iter_any():
                 payloads = parser.feed(chunk)
                 if not payloads:
@@ -120,18 +138,29 @@ class Provider:
                 if events.data:
                     yield events
                 if done:
-                    # Reading to the end lets the connection be used again; nothing but the end is left.
-                    await response.content.readany()
+                    await self._end(response)
                     return
             rest = self._parsed([p for p in parser.close() if p != DONE])
             if rest.data:
                 yield rest
+        except FAULTS as error:
+            raise self._fault(error) from None
+        finally:
+            # Also when we are cancelled or nobody wants more: closing tells the provider to stop.
+            if response is not None:
+                response.close()
         # Some providers forget [DONE]; one that has said why it finished was not cut off.
         if not finished and not any(_is_last(c) for c in rest.chunks):
             raise errors.UpstreamFailed(self.name, "broke off its answer")
 
+    async def _end(self, response: aiohttp.ClientResponse) -> None:
+        """Reads the end that follows `[DONE]`, so that the connection can be used again; nobody waits long for it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_SECONDS):
+                await response.content.readany()
+
     def _parsed(self, payloads: Sequence[bytes]) -> Events:
-        """The payloads with what they say. Raises UpstreamFailed for what is no chunk, and for events that are errors."""
+        """The payloads, parsed. Raises UpstreamFailed for what is no chunk, and for events that are errors."""
         chunks: list[dict[str, Any]] = []
         for payload in payloads:
             try:
@@ -145,29 +174,25 @@ class Provider:
             chunks.append(chunk)
         return Events(list(payloads), chunks)
 
-    @contextlib.asynccontextmanager
-    async def _posted(self, body: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A response with status 200; its connection is closed at once when the block is left early."""
+    async def _post(self, body: bytes) -> aiohttp.ClientResponse:
+        """A response with status 200. Raises UpstreamError for others."""
+        response = await self._connected().post(self._url, data=body, headers=self._headers)
+        if response.status == 200:
+            return response
         try:
-            response = await self._connected().post(self._url, data=body, headers=self._headers)
-            try:
-                if response.status != 200:
-                    raise await self._refusal(response)
-                yield response
-            except BaseException:
-                # Also when we are cancelled: closing is what tells the provider to stop.
-                response.close()
-                raise
-            else:
-                response.release()
-        except TimeoutError:
-            raise errors.UpstreamTimeout(self.name) from None
-        except EventTooLong:
-            raise errors.UpstreamFailed(self.name, "sent an event that is too long") from None
-        except aiohttp.ClientConnectorError:
-            raise errors.UpstreamFailed(self.name, "cannot be reached") from None
-        except (aiohttp.ClientError, OSError):
-            raise errors.UpstreamFailed(self.name, "broke the connection") from None
+            raise await self._refusal(response)
+        finally:
+            response.close()
+
+    def _fault(self, error: BaseException) -> errors.UpstreamError:
+        """What went wrong on the way, without the transport's words: they name addresses."""
+        if isinstance(error, TimeoutError):
+            return errors.UpstreamTimeout(self.name)
+        if isinstance(error, EventTooLong):
+            return errors.UpstreamFailed(self.name, "sent an event that is too long")
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return errors.UpstreamFailed(self.name, "cannot be reached")
+        return errors.UpstreamFailed(self.name, "broke the connection")
 
     def _connected(self) -> aiohttp.ClientSession:
         """The session; made on first use, because it belongs to the running event loop."""

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 
 from parley.chat.v1 import chat_pb2, chat_pb2_grpc
-from services.chat import convert
+from services.chat import converters
 from services.chat.catalog import Catalog
 from services.chat.conversation import Done, Question, Started
 from services.chat.conversations import AnswerEvent, Conversations
@@ -17,6 +17,7 @@ from services.chat.models import TextDelta, ToolAnswered, ToolCalled
 from services.chat.tools import Attachment
 from services.mesh import status
 from services.mesh.errors import InvalidArgument, ParleyError
+from services.mesh.server import Bound
 
 Context = grpc.aio.ServicerContext[Any, Any]
 CHANGEABLE = ("title", "model", "database")
@@ -40,28 +41,30 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         """Starts a conversation."""
         wanted = request.conversation
         made = await self._conversations.create(wanted.title, wanted.model, wanted.database)
-        return chat_pb2.CreateConversationResponse(conversation=convert.conversation(made))
+        return chat_pb2.CreateConversationResponse(conversation=converters.conversation(made))
 
     async def GetConversation(
         self, request: chat_pb2.GetConversationRequest, context: Context
     ) -> chat_pb2.GetConversationResponse:
         """Gets one conversation."""
         found = await self._conversations.get(_id(request.name))
-        return chat_pb2.GetConversationResponse(conversation=convert.conversation(found))
+        return chat_pb2.GetConversationResponse(conversation=converters.conversation(found))
 
     async def ListConversations(
         self, request: chat_pb2.ListConversationsRequest, context: Context
     ) -> chat_pb2.ListConversationsResponse:
         """Lists conversations."""
         page, token = await self._conversations.page(request.page_size, request.page_token)
-        return chat_pb2.ListConversationsResponse(conversations=map(convert.conversation, page), next_page_token=token)
+        return chat_pb2.ListConversationsResponse(
+            conversations=map(converters.conversation, page), next_page_token=token
+        )
 
     async def UpdateConversation(
         self, request: chat_pb2.UpdateConversationRequest, context: Context
     ) -> chat_pb2.UpdateConversationResponse:
         """Renames a conversation or changes its defaults."""
         changed = await self._conversations.update(_id(request.conversation.name), _changes(request))
-        return chat_pb2.UpdateConversationResponse(conversation=convert.conversation(changed))
+        return chat_pb2.UpdateConversationResponse(conversation=converters.conversation(changed))
 
     async def DeleteConversation(
         self, request: chat_pb2.DeleteConversationRequest, context: Context
@@ -75,7 +78,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
     ) -> chat_pb2.ListMessagesResponse:
         """Lists the messages of a conversation."""
         page, token = await self._conversations.messages(_id(request.parent), request.page_size, request.page_token)
-        return chat_pb2.ListMessagesResponse(messages=map(convert.message, page), next_page_token=token)
+        return chat_pb2.ListMessagesResponse(messages=map(converters.message, page), next_page_token=token)
 
     async def CancelGeneration(
         self, request: chat_pb2.CancelGenerationRequest, context: Context
@@ -86,7 +89,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
 
     async def ListModels(self, request: chat_pb2.ListModelsRequest, context: Context) -> chat_pb2.ListModelsResponse:
         """Lists the chat models."""
-        return chat_pb2.ListModelsResponse(models=map(convert.model, self._catalog.infos()))
+        return chat_pb2.ListModelsResponse(models=map(converters.model, self._catalog.infos()))
 
     async def SendMessage(
         self, request: chat_pb2.SendMessageRequest, context: Context
@@ -102,6 +105,15 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
                 if sequence:
                     yield chat_pb2.SendMessageResponse(sequence=sequence + 1, error=status.to_status(error))
                 raise
+
+
+def bound(conversations: Conversations, catalog: Catalog) -> Bound:
+    """The servicer, ready to be served."""
+    return Bound(
+        chat_pb2_grpc.add_ChatServiceServicer_to_server,
+        ChatServicer(conversations, catalog),
+        chat_pb2.DESCRIPTOR.services_by_name["ChatService"],
+    )
 
 
 def _id(name: str) -> str:
@@ -138,18 +150,18 @@ def _response(sequence: int, event: AnswerEvent) -> chat_pb2.SendMessageResponse
     response = chat_pb2.SendMessageResponse(sequence=sequence)
     if isinstance(event, Started):
         response.started.generation = f"generations/{event.begun.generation_id}"
-        response.started.user_message.CopyFrom(convert.message(event.begun.question))
+        response.started.user_message.CopyFrom(converters.message(event.begun.question))
         response.started.message = f"messages/{event.begun.message_id}"
         response.started.model = event.model
     elif isinstance(event, TextDelta):
         response.text_delta.text = event.text
     elif isinstance(event, ToolCalled):
-        response.tool_call.CopyFrom(convert.tool_call(event.call))
+        response.tool_call.CopyFrom(converters.tool_call(event.call))
     elif isinstance(event, ToolAnswered):
-        response.tool_result.CopyFrom(convert.tool_result(event.result))
+        response.tool_result.CopyFrom(converters.tool_result(event.result))
     elif isinstance(event, Done):
-        response.done.message.CopyFrom(convert.message(event.message))
-        response.done.finish_reason = convert.REASONS[event.reason]
+        response.done.message.CopyFrom(converters.message(event.message))
+        response.done.finish_reason = converters.REASONS[event.reason]
     else:
-        response.usage.CopyFrom(convert.usage(event))
+        response.usage.CopyFrom(converters.usage(event))
     return response

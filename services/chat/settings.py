@@ -7,7 +7,16 @@ import socket
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from services.mesh.settings import ServiceSettings
@@ -85,6 +94,14 @@ class ChatSettings(ServiceSettings):
     @model_validator(mode="after")
     def _read_file(self) -> ChatSettings:
         if self.providers_file and not self.providers:
-            records = json.loads(Path(self.providers_file).read_text(encoding="utf-8"))
-            self.providers = [ProviderSettings.model_validate(record) for record in records]
+            try:
+                records = json.loads(Path(self.providers_file).read_text(encoding="utf-8"))
+            except (OSError, ValueError) as error:
+                raise ValueError(f"providers_file: is not a readable JSON file: {error}") from None
+            try:
+                self.providers = TypeAdapter(list[ProviderSettings]).validate_python(records)
+            except ValidationError as error:
+                # Its own text would quote the file, keys included.
+                faults = "; ".join(f"{'.'.join(map(str, f['loc']))}: {f['msg']}" for f in error.errors())
+                raise ValueError(f"providers_file: {faults}") from None
         return self

@@ -15,7 +15,7 @@ import grpc
 
 from parley.asr.v1 import asr_pb2, asr_pb2_grpc
 from parley.sql.v1 import sql_pb2, sql_pb2_grpc
-from services.chat import convert
+from services.chat import converters
 from services.chat.errors import NoDatabase
 from services.chat.models import ModelInfo
 from services.chat.tools import (
@@ -31,6 +31,7 @@ from services.chat.tools import (
     Transcript,
 )
 from services.mesh import status
+from services.mesh.channels import channel
 from services.mesh.errors import InvalidArgument, ParleyError
 
 MAX_QUESTION = 4000
@@ -49,12 +50,13 @@ class Databases:
     """What the tools know of the sql service.
 
     Args:
-        channel: To that service.
+        target: That service, host:port.
         timeout: Longest time of a call, in seconds.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, timeout: float) -> None:
-        self._stub = sql_pb2_grpc.SqlServiceStub(channel)
+    def __init__(self, target: str, timeout: float) -> None:
+        self._channel = channel(target)
+        self._stub = sql_pb2_grpc.SqlServiceStub(self._channel)
         self._timeout = timeout
         self._vocabularies: dict[str, tuple[float, list[str]]] = {}
 
@@ -112,9 +114,9 @@ class Databases:
                 if kind == "query":
                     sql = part.query.sql
                 elif kind == "columns":
-                    columns = convert.from_columns(part.columns)
+                    columns = converters.from_columns(part.columns)
                 elif kind == "rows":
-                    rows += convert.from_rows(part.rows.rows)
+                    rows += converters.from_rows(part.rows.rows)
                 elif kind == "error":
                     raise status.from_status(part.error)
                 elif kind == "answer":
@@ -142,6 +144,10 @@ class Databases:
             raise status.from_rpc_error(error) from error
         self._vocabularies[name] = (time.monotonic(), list(answer.phrases))
         return self._vocabularies[name][1]
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        await self._channel.close()
 
 
 class AskTool:
@@ -230,12 +236,13 @@ class Speech:
     """What the tools know of the asr service.
 
     Args:
-        channel: To that service.
+        target: That service, host:port.
         timeout: Longest time of a call, in seconds.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, timeout: float) -> None:
-        self._stub = asr_pb2_grpc.SpeechRecognitionStub(channel)
+    def __init__(self, target: str, timeout: float) -> None:
+        self._channel = channel(target)
+        self._stub = asr_pb2_grpc.SpeechRecognitionStub(self._channel)
         self._timeout = timeout
 
     async def recognize(self, audio: bytes, phrases: list[str]) -> Transcript:
@@ -246,7 +253,7 @@ class Speech:
             answer = await self._stub.Recognize(request, timeout=self._timeout)
         except grpc.aio.AioRpcError as error:
             raise status.from_rpc_error(error) from error
-        return convert.from_transcript(answer.transcript)
+        return converters.from_transcript(answer.transcript)
 
     async def models(self) -> list[ModelInfo]:
         """The recognition models."""
@@ -255,6 +262,10 @@ class Speech:
         except grpc.aio.AioRpcError as error:
             raise status.from_rpc_error(error) from error
         return [ModelInfo(m.id, "parley", m.description) for m in answer.models]
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        await self._channel.close()
 
 
 class RecognizeTool:

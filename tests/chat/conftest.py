@@ -1,0 +1,347 @@
+"""A chat service with a scripted provider behind it, and scripted sql and asr services beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from aiohttp import web
+from google.api import httpbody_pb2
+
+from parley.asr.v1 import asr_pb2, asr_pb2_grpc
+from parley.chat.v1 import chat_pb2, chat_pb2_grpc
+from parley.openai.v1 import openai_pb2, openai_pb2_grpc
+from parley.sql.v1 import sql_pb2, sql_pb2_grpc
+from services.chat.application import Application
+from services.chat.settings import ChatSettings, ProviderSettings
+from services.mesh import errors, openai, server
+from services.mesh.server import Bound
+from services.mesh.settings import ServiceSettings
+
+KEY = "sk-very-secret"
+
+
+def chunk(delta: dict[str, Any], reason: str | None = None, **more: Any) -> bytes:
+    """An event of a streamed completion."""
+    choice = {"index": 0, "delta": delta, "finish_reason": reason}
+    head = {"id": "chatcmpl-up", "object": "chat.completion.chunk", "created": 1, "model": "up"}
+    return b"data: " + json.dumps({**head, "choices": [choice], **more}).encode() + b"\n\n"
+
+
+def called(name: str, arguments: dict[str, Any]) -> list[bytes]:
+    """The events of a turn that calls a tool, its arguments in two pieces."""
+    text = json.dumps(arguments)
+    first = {"index": 0, "id": "call_up", "type": "function", "function": {"name": name, "arguments": text[:5]}}
+    second = {"index": 0, "function": {"arguments": text[5:]}}
+    return [
+        chunk({"tool_calls": [first]}),
+        chunk({"tool_calls": [second]}),
+        chunk({}, "tool_calls"),
+        b"data: [DONE]\n\n",
+    ]
+
+
+def said(*texts: str) -> list[bytes]:
+    """The events of a turn that says something."""
+    usage = {"prompt_tokens": 7, "completion_tokens": len(texts)}
+    last = [chunk({}, "stop"), b'data: {"choices": [], "usage": ' + json.dumps(usage).encode() + b"}\n\n"]
+    return [*(chunk({"content": t}) for t in texts), *last, b"data: [DONE]\n\n"]
+
+
+Handler = Callable[[web.Request, dict[str, Any]], Awaitable[web.StreamResponse]]
+
+
+@dataclass
+class Upstream:
+    """A provider that does what the test says: one handler for each request, the last for all that follow."""
+
+    handlers: list[Handler] = field(default_factory=list)
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+    ports: list[int] = field(default_factory=list)
+    url: str = ""
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        self.requests.append(body)
+        self.headers.append(dict(request.headers))
+        assert request.transport is not None
+        self.ports.append(request.transport.get_extra_info("peername")[1])
+        handler = self.handlers[0] if len(self.handlers) == 1 else self.handlers.pop(0)
+        try:
+            return await handler(request, body)
+        except (asyncio.CancelledError, ConnectionResetError):
+            self.gone.set()
+            raise
+
+    def answers(self, text: str = "Hello") -> None:
+        message = {"role": "assistant", "content": text, "refusal": None}
+        usage = {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}
+        choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
+        head = {"id": "chatcmpl-up", "object": "chat.completion", "created": 1, "model": "up"}
+        self.does(json.dumps({**head, "choices": [choice], "usage": usage}))
+
+    def does(self, text: str, status: int = 200, **headers: str) -> None:
+        async def handler(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+            return web.Response(text=text, status=status, headers=headers, content_type="application/json")
+
+        self.handlers.append(handler)
+
+    def streams(self, parts: list[bytes], *, delay: float = 0.0, hang: bool = False, die: bool = False) -> None:
+        """Streams the parts, then ends, hangs until the client goes, or breaks the connection."""
+
+        async def handler(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+            response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+            await response.prepare(request)
+            for part in parts:
+                await response.write(part)
+                await asyncio.sleep(delay)
+            if hang:
+                await asyncio.sleep(60)
+            if die:
+                assert request.transport is not None
+                request.transport.abort()
+            return response
+
+        self.handlers.append(handler)
+
+    def hangs(self) -> None:
+        async def handler(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+            await asyncio.sleep(60)
+            return web.Response()
+
+        self.handlers.append(handler)
+
+    def provider(self, name: str = "canned", **more: Any) -> ProviderSettings:
+        return ProviderSettings.model_validate(
+            {"name": name, "base_url": self.url, "api_key": KEY, "models": ["m"], "retries": 0, **more}
+        )
+
+
+@asynccontextmanager
+async def upstream_server() -> AsyncIterator[Upstream]:
+    script = Upstream()
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", script.handle)
+    # So that a handler is cancelled when its client goes.
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    script.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    try:
+        yield script
+    finally:
+        await runner.cleanup()
+
+
+class NotUnderstood(errors.InvalidArgument):
+    reason = "QUESTION_NOT_UNDERSTOOD"
+
+
+class Sql(sql_pb2_grpc.SqlServiceServicer):
+    """A sql service that knows the databases and answers of the test."""
+
+    def __init__(self) -> None:
+        self.databases = ["shop"]
+        self.confidence: dict[str, float] = {}
+        self.unknown_words = ""
+        self.error: errors.ParleyError | None = None
+        self.asked: list[sql_pb2.AskRequest] = []
+        self.metadata: dict[str, Any] = {}
+        self.hangs = False
+        self.began = asyncio.Event()
+        self.cancelled = asyncio.Event()
+
+    async def ListDatabases(self, request: Any, context: Any) -> sql_pb2.ListDatabasesResponse:
+        names = [sql_pb2.Database(name=f"databases/{d}", display_name=d.title()) for d in self.databases]
+        return sql_pb2.ListDatabasesResponse(databases=names)
+
+    async def GetSchema(self, request: Any, context: Any) -> sql_pb2.GetSchemaResponse:
+        table = sql_pb2.Table(name="customers", columns=[sql_pb2.TableColumn(name="id", type="INTEGER")])
+        return sql_pb2.GetSchemaResponse(schema=sql_pb2.Schema(tables=[table]))
+
+    async def GetVocabulary(self, request: Any, context: Any) -> sql_pb2.GetVocabularyResponse:
+        return sql_pb2.GetVocabularyResponse(phrases=["how many customers are there", request.name])
+
+    async def GenerateQuery(self, request: Any, context: Any) -> sql_pb2.GenerateQueryResponse:
+        name = request.database.partition("/")[2]
+        if name not in self.confidence:
+            raise NotUnderstood("question", "not understood", metadata={"unknown_words": "blurb"})
+        return sql_pb2.GenerateQueryResponse(query=sql_pb2.GeneratedQuery(confidence=self.confidence[name]))
+
+    async def Ask(self, request: sql_pb2.AskRequest, context: Any) -> AsyncIterator[sql_pb2.AskResponse]:
+        self.asked.append(request)
+        self.began.set()
+        self.metadata = dict(context.invocation_metadata())
+        if self.hangs:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                self.cancelled.set()
+        if self.unknown_words:
+            raise NotUnderstood("question", "not understood", metadata={"unknown_words": self.unknown_words})
+        if self.error is not None:
+            raise self.error
+        yield sql_pb2.AskResponse(query=sql_pb2.GeneratedQuery(sql="SELECT city, COUNT(*) FROM customers GROUP BY 1"))
+        columns = [
+            sql_pb2.ResultColumn(name="city", type=sql_pb2.COLUMN_TYPE_TEXT),
+            sql_pb2.ResultColumn(name="count", type=sql_pb2.COLUMN_TYPE_INTEGER),
+        ]
+        yield sql_pb2.AskResponse(columns=sql_pb2.ResultColumns(columns=columns))
+        batch = sql_pb2.RowBatch()
+        batch.rows.add().extend(["Huế", 12])
+        batch.rows.add().extend(["Hanoi", 30])
+        yield sql_pb2.AskResponse(rows=batch)
+        summary = sql_pb2.ResultSummary(row_count=2)
+        yield sql_pb2.AskResponse(answer=sql_pb2.Answer(text="There are 2 cities.", summary=summary))
+
+
+class InvalidAudio(errors.InvalidArgument):
+    reason = "INVALID_AUDIO"
+
+
+class Asr(asr_pb2_grpc.SpeechRecognitionServicer):
+    """A recogniser that hears what the audio's bytes spell."""
+
+    def __init__(self) -> None:
+        self.hints: list[str] = []
+
+    async def Recognize(self, request: asr_pb2.RecognizeRequest, context: Any) -> asr_pb2.RecognizeResponse:
+        self.hints = list(request.config.hints.phrases)
+        if request.audio == b"noise":
+            raise InvalidAudio("audio", "is not audio")
+        text = request.audio.decode()
+        segment = asr_pb2.Segment(text=text, start=0.5, end=1.5, confidence=0.75)
+        transcript = asr_pb2.Transcript(text=text, segments=[segment], language_code="en-US", duration=2, model="tiny")
+        return asr_pb2.RecognizeResponse(transcript=transcript)
+
+    async def ListModels(self, request: Any, context: Any) -> asr_pb2.ListModelsResponse:
+        return asr_pb2.ListModelsResponse(models=[asr_pb2.Model(id="tiny-ear")])
+
+
+@dataclass
+class Chat:
+    """A running chat service and what stands around it."""
+
+    chat: Any
+    openai: Any
+    sql: Sql
+    asr: Asr
+    application: Application
+    address: str
+
+    async def post(self, body: Any) -> list[httpbody_pb2.HttpBody]:
+        """The parts of POST /v1/chat/completions; an error's envelope is the last one."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        request = openai_pb2.CreateChatCompletionRequest(body=httpbody_pb2.HttpBody(data=data))
+        return await self.parts(self.openai.CreateChatCompletion(request))
+
+    async def parts(self, call: Any) -> list[httpbody_pb2.HttpBody]:
+        parts = []
+        self.status: str | None = None
+        self.code = grpc.StatusCode.OK
+        try:
+            async for part in call:
+                parts.append(part.body)  # noqa: PERF401 — what came before an error is kept
+        except grpc.aio.AioRpcError as error:
+            self.code = error.code()
+            headers = dict(await call.initial_metadata())
+            self.status = headers.get(openai.STATUS_HEADER)
+        return parts
+
+    async def ask(self, text: str = "", conversation: str = "", **more: Any) -> list[chat_pb2.SendMessageResponse]:
+        """The events of an answer, in a new conversation where none is named."""
+        if not conversation:
+            made = await self.chat.CreateConversation(chat_pb2.CreateConversationRequest())
+            conversation = made.conversation.name
+        request = chat_pb2.SendMessageRequest(conversation=conversation, text=text, **more)
+        return [event async for event in self.chat.SendMessage(request)]
+
+    async def messages(self, conversation: str) -> list[chat_pb2.Message]:
+        answer = await self.chat.ListMessages(chat_pb2.ListMessagesRequest(parent=conversation))
+        return list(answer.messages)
+
+
+Start = Callable[..., Awaitable[Chat]]
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    async with upstream_server() as script:
+        yield script
+
+
+@pytest.fixture
+async def second_upstream() -> AsyncIterator[Upstream]:
+    async with upstream_server() as script:
+        yield script
+
+
+@pytest.fixture
+async def start(tmp_path: Path) -> AsyncIterator[Start]:
+    """Starts chat services with the settings given; several share the database in tmp_path."""
+    async with AsyncExitStack() as stack:
+
+        async def starting(**more: Any) -> Chat:
+            sql, asr = Sql(), Asr()
+            quiet = ServiceSettings(drain_seconds=0)
+            descriptors = (
+                Bound(
+                    sql_pb2_grpc.add_SqlServiceServicer_to_server,
+                    sql,
+                    sql_pb2.DESCRIPTOR.services_by_name["SqlService"],
+                ),
+                Bound(
+                    asr_pb2_grpc.add_SpeechRecognitionServicer_to_server,
+                    asr,
+                    asr_pb2.DESCRIPTOR.services_by_name["SpeechRecognition"],
+                ),
+            )
+            sql_target = await stack.enter_async_context(server.running(quiet, descriptors[:1]))
+            asr_target = await stack.enter_async_context(server.running(quiet, descriptors[1:]))
+            given = {
+                "database_url": f"sqlite:///{tmp_path}/chat.db",
+                "sql_target": sql_target,
+                "asr_target": asr_target,
+                "drain_seconds": 0,
+                "save_seconds": 0.1,
+                **more,
+            }
+            application = Application(ChatSettings.model_validate(given))
+            await application.start()
+            stack.push_async_callback(application.close)
+            address = await stack.enter_async_context(
+                server.running(ChatSettings(drain_seconds=0), application.bound, dependencies=application.dependencies)
+            )
+            channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
+            return Chat(
+                chat_pb2_grpc.ChatServiceStub(channel),
+                openai_pb2_grpc.ChatCompletionsServiceStub(channel),
+                sql,
+                asr,
+                application,
+                address,
+            )
+
+        yield starting
+
+
+@pytest.fixture
+async def chat(start: Start) -> Chat:
+    """A chat service without providers."""
+    return await start()
+
+
+@pytest.fixture
+async def with_model(start: Start, upstream: Upstream) -> Chat:
+    """A chat service with the provider's model `m`."""
+    return await start(providers=[upstream.provider(timeout=0.5)])
