@@ -13,7 +13,7 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-OUTPUTS = ["third_party/protos", "gen", "gateway/parley.binpb", "gateway/openapi.json"]
+OUTPUTS = ["third_party/protos", "gen", "gateway/parley.binpb", "gateway/openapi.json", "docs/settings.md"]
 
 
 def generate(root: pathlib.Path) -> None:
@@ -31,6 +31,7 @@ def generate(root: pathlib.Path) -> None:
             path.unlink()
     run("buf", "build", "--as-file-descriptor-set", "-o", "gateway/parley.binpb")
     run(sys.executable, "-m", "gateway.openapi")
+    run(sys.executable, "scripts/settings_docs.py")
 
 
 def files_below(path: pathlib.Path) -> list[pathlib.Path]:

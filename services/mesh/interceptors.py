@@ -7,6 +7,7 @@ be scattered over a list. Handlers are wrapped once for each method and kept.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
@@ -165,8 +166,10 @@ def wrap(method: str, inner: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodH
                 # A coroutine that writes to the context by itself, as gRPC's own health servicer does.
                 await answering
                 return
-            async for response in answering:
-                yield response
+            # Closed here, not by the garbage collector: what a cancelled call holds is let go at once.
+            async with contextlib.aclosing(answering):
+                async for response in answering:
+                    yield response
 
     return handler(
         many if inner.response_streaming else one,

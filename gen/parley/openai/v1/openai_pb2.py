@@ -27,19 +27,15 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dparley/openai/v1/openai.proto\x12\x10parley.openai.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"O\n\x1b\x43reateChatCompletionRequest\x12\x30\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyB\x06\xbaH\x03\xc8\x01\x01R\x04\x62ody\"H\n\x1c\x43reateChatCompletionResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"\x13\n\x11ListModelsRequest\">\n\x12ListModelsResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"3\n\x0fGetModelRequest\x12 \n\x05model\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x05model\"<\n\x10GetModelResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"N\n\x1a\x43reateTranscriptionRequest\x12\x30\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyB\x06\xbaH\x03\xc8\x01\x01R\x04\x62ody\"G\n\x1b\x43reateTranscriptionResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody2\xab\x03\n\x16\x43hatCompletionsService\x12\xa1\x01\n\x14\x43reateChatCompletion\x12-.parley.openai.v1.CreateChatCompletionRequest\x1a..parley.openai.v1.CreateChatCompletionResponse\"(\x82\xd3\xe4\x93\x02\"\"\x14/v1/chat/completions:\x04\x62odyb\x04\x62ody0\x01\x12s\n\nListModels\x12#.parley.openai.v1.ListModelsRequest\x1a$.parley.openai.v1.ListModelsResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\n/v1/modelsb\x04\x62ody0\x01\x12x\n\x08GetModel\x12!.parley.openai.v1.GetModelRequest\x1a\".parley.openai.v1.GetModelResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x15/v1/models/{model=**}b\x04\x62ody0\x01\x32\xb3\x01\n\x0c\x41udioService\x12\xa2\x01\n\x13\x43reateTranscription\x12,.parley.openai.v1.CreateTranscriptionRequest\x1a-.parley.openai.v1.CreateTranscriptionResponse\",\x82\xd3\xe4\x93\x02&\"\x18/v1/audio/transcriptions:\x04\x62odyb\x04\x62ody0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dparley/openai/v1/openai.proto\x12\x10parley.openai.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"G\n\x1b\x43reateChatCompletionRequest\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"H\n\x1c\x43reateChatCompletionResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"\x13\n\x11ListModelsRequest\">\n\x12ListModelsResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"3\n\x0fGetModelRequest\x12 \n\x05model\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x05model\"<\n\x10GetModelResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"F\n\x1a\x43reateTranscriptionRequest\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"G\n\x1b\x43reateTranscriptionResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody2\xab\x03\n\x16\x43hatCompletionsService\x12\xa1\x01\n\x14\x43reateChatCompletion\x12-.parley.openai.v1.CreateChatCompletionRequest\x1a..parley.openai.v1.CreateChatCompletionResponse\"(\x82\xd3\xe4\x93\x02\"\"\x14/v1/chat/completions:\x04\x62odyb\x04\x62ody0\x01\x12s\n\nListModels\x12#.parley.openai.v1.ListModelsRequest\x1a$.parley.openai.v1.ListModelsResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\n/v1/modelsb\x04\x62ody0\x01\x12x\n\x08GetModel\x12!.parley.openai.v1.GetModelRequest\x1a\".parley.openai.v1.GetModelResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x15/v1/models/{model=**}b\x04\x62ody0\x01\x32\xb3\x01\n\x0c\x41udioService\x12\xa2\x01\n\x13\x43reateTranscription\x12,.parley.openai.v1.CreateTranscriptionRequest\x1a-.parley.openai.v1.CreateTranscriptionResponse\",\x82\xd3\xe4\x93\x02&\"\x18/v1/audio/transcriptions:\x04\x62odyb\x04\x62ody0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'parley.openai.v1.openai_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CREATECHATCOMPLETIONREQUEST'].fields_by_name['body']._loaded_options = None
-  _globals['_CREATECHATCOMPLETIONREQUEST'].fields_by_name['body']._serialized_options = b'\272H\003\310\001\001'
   _globals['_GETMODELREQUEST'].fields_by_name['model']._loaded_options = None
   _globals['_GETMODELREQUEST'].fields_by_name['model']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
-  _globals['_CREATETRANSCRIPTIONREQUEST'].fields_by_name['body']._loaded_options = None
-  _globals['_CREATETRANSCRIPTIONREQUEST'].fields_by_name['body']._serialized_options = b'\272H\003\310\001\001'
   _globals['_CHATCOMPLETIONSSERVICE'].methods_by_name['CreateChatCompletion']._loaded_options = None
   _globals['_CHATCOMPLETIONSSERVICE'].methods_by_name['CreateChatCompletion']._serialized_options = b'\202\323\344\223\002\"\"\024/v1/chat/completions:\004bodyb\004body'
   _globals['_CHATCOMPLETIONSSERVICE'].methods_by_name['ListModels']._loaded_options = None
@@ -49,23 +45,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUDIOSERVICE'].methods_by_name['CreateTranscription']._loaded_options = None
   _globals['_AUDIOSERVICE'].methods_by_name['CreateTranscription']._serialized_options = b'\202\323\344\223\002&\"\030/v1/audio/transcriptions:\004bodyb\004body'
   _globals['_CREATECHATCOMPLETIONREQUEST']._serialized_start=137
-  _globals['_CREATECHATCOMPLETIONREQUEST']._serialized_end=216
-  _globals['_CREATECHATCOMPLETIONRESPONSE']._serialized_start=218
-  _globals['_CREATECHATCOMPLETIONRESPONSE']._serialized_end=290
-  _globals['_LISTMODELSREQUEST']._serialized_start=292
-  _globals['_LISTMODELSREQUEST']._serialized_end=311
-  _globals['_LISTMODELSRESPONSE']._serialized_start=313
-  _globals['_LISTMODELSRESPONSE']._serialized_end=375
-  _globals['_GETMODELREQUEST']._serialized_start=377
-  _globals['_GETMODELREQUEST']._serialized_end=428
-  _globals['_GETMODELRESPONSE']._serialized_start=430
-  _globals['_GETMODELRESPONSE']._serialized_end=490
-  _globals['_CREATETRANSCRIPTIONREQUEST']._serialized_start=492
-  _globals['_CREATETRANSCRIPTIONREQUEST']._serialized_end=570
-  _globals['_CREATETRANSCRIPTIONRESPONSE']._serialized_start=572
-  _globals['_CREATETRANSCRIPTIONRESPONSE']._serialized_end=643
-  _globals['_CHATCOMPLETIONSSERVICE']._serialized_start=646
-  _globals['_CHATCOMPLETIONSSERVICE']._serialized_end=1073
-  _globals['_AUDIOSERVICE']._serialized_start=1076
-  _globals['_AUDIOSERVICE']._serialized_end=1255
+  _globals['_CREATECHATCOMPLETIONREQUEST']._serialized_end=208
+  _globals['_CREATECHATCOMPLETIONRESPONSE']._serialized_start=210
+  _globals['_CREATECHATCOMPLETIONRESPONSE']._serialized_end=282
+  _globals['_LISTMODELSREQUEST']._serialized_start=284
+  _globals['_LISTMODELSREQUEST']._serialized_end=303
+  _globals['_LISTMODELSRESPONSE']._serialized_start=305
+  _globals['_LISTMODELSRESPONSE']._serialized_end=367
+  _globals['_GETMODELREQUEST']._serialized_start=369
+  _globals['_GETMODELREQUEST']._serialized_end=420
+  _globals['_GETMODELRESPONSE']._serialized_start=422
+  _globals['_GETMODELRESPONSE']._serialized_end=482
+  _globals['_CREATETRANSCRIPTIONREQUEST']._serialized_start=484
+  _globals['_CREATETRANSCRIPTIONREQUEST']._serialized_end=554
+  _globals['_CREATETRANSCRIPTIONRESPONSE']._serialized_start=556
+  _globals['_CREATETRANSCRIPTIONRESPONSE']._serialized_end=627
+  _globals['_CHATCOMPLETIONSSERVICE']._serialized_start=630
+  _globals['_CHATCOMPLETIONSSERVICE']._serialized_end=1057
+  _globals['_AUDIOSERVICE']._serialized_start=1060
+  _globals['_AUDIOSERVICE']._serialized_end=1239
 # @@protoc_insertion_point(module_scope)
