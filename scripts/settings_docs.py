@@ -10,12 +10,14 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "gen")]
 
-from services.mesh.settings import ServiceSettings, environment_name  # noqa: E402 — after the path, so that a copy of the checkout documents itself
+from pydantic import SecretStr  # noqa: E402 — after the path, as the next
+
+from services.mesh.settings import ServiceSettings, environment_name  # noqa: E402 — a copy documents itself
 
 HEAD = """# Settings
 
-Written by `make generate` from `services/*/settings.py`; `python -m services.<service> --help` prints the same. Every
-setting is an environment variable; lists and objects are JSON. `parley up` sets addresses, storage and secrets by itself.
+Written by `make generate` from `services/*/settings.py`; `python -m services.<service> --help` prints the same. Each
+is an environment variable; lists and objects are JSON. `parley up` sets addresses, storage and secrets by itself.
 """
 
 
@@ -36,7 +38,8 @@ def section(service: str) -> str:
     rows = [f"\n## {service}\n", "| variable | default | |", "|---|---|---|"]
     for name, field in settings.model_fields.items():
         value = field.get_default(call_default_factory=True)
-        shown = "required" if field.is_required() else f"`{value}`" if str(value) not in ("", "[]") else "empty"
+        value = value.get_secret_value() if isinstance(value, SecretStr) else value
+        shown = "required" if field.is_required() else f"`{value}`" if str(value) not in ("", "[]", "None") else "empty"
         # What the machine decides is no default to print.
         shown = "by machine" if field.default_factory is not None and value not in ([], {}) else shown
         text = " ".join((field.description or "").split()).replace("|", "\\|")
