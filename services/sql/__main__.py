@@ -40,7 +40,9 @@ def compose(settings: SqlSettings, database: Database) -> Bound:
     )
     questions = Questions(databases, engines(settings), settings.engine, limits, Slots(settings.max_queries))
     servicer = SqlServicer(databases, questions)
-    return Bound(sql_pb2_grpc.add_SqlServiceServicer_to_server, servicer, sql_pb2.DESCRIPTOR.services_by_name["SqlService"])
+    return Bound(
+        sql_pb2_grpc.add_SqlServiceServicer_to_server, servicer, sql_pb2.DESCRIPTOR.services_by_name["SqlService"]
+    )
 
 
 async def main() -> None:
@@ -48,7 +50,9 @@ async def main() -> None:
     settings = load(SqlSettings)
     database = Database(settings.database_url.get_secret_value(), MIGRATIONS)
     await database.migrate()
-    await server.serve(settings, [compose(settings, database)], dependencies={"storage": database.ping}, on_stop=[database.close])
+    await server.serve(
+        settings, [compose(settings, database)], dependencies={"storage": database.ping}, on_stop=[database.close]
+    )
 
 
 if __name__ == "__main__":

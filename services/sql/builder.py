@@ -13,19 +13,34 @@ from services.sql.joins import JoinGraph
 from services.sql.linking import REVENUE, revenue_columns
 from services.sql.reading import display_columns
 from services.sql.schema import Column, Dialect, Kind, Schema
-from services.sql.words import spoken_name
+from services.sql.words import listed, spoken_name
 
 _COMPARISONS: dict[str, type[exp.Binary]] = {
     "=": exp.EQ, "!=": exp.NEQ, ">": exp.GT, ">=": exp.GTE, "<": exp.LT, "<=": exp.LTE,
 }  # fmt: skip
-_AGGREGATES: dict[str, type[exp.AggFunc]] = {"COUNT": exp.Count, "SUM": exp.Sum, "AVG": exp.Avg, "MIN": exp.Min, "MAX": exp.Max}
+_AGGREGATES: dict[str, type[exp.AggFunc]] = {
+    "COUNT": exp.Count,
+    "SUM": exp.Sum,
+    "AVG": exp.Avg,
+    "MIN": exp.Min,
+    "MAX": exp.Max,
+}
 _RESERVED = frozenset(
-    "all analyse analyze and any array as asc both case cast check collate column constraint create cross current_date "
-    "default desc distinct do else end except exists false fetch for foreign from full grant group having in index inner "
-    "intersect into is isnull join key lateral leading left like limit match natural not notnull null offset on only or "
-    "order outer over primary references replace returning right row rows select set some table then to trailing "
-    "transaction true union unique user using values view when where window with year".split()
+    listed(
+        "all analyse analyze and any array as asc both case cast check collate column constraint create cross "
+        "current_date "
+        "default desc distinct do else end except exists false fetch for foreign from full grant group having in "
+        "index inner "
+        "intersect into is isnull join key lateral leading left like limit match natural not notnull null offset "
+        "on only or "
+        "order outer over primary references replace returning right row rows select set some table then to trailing "
+        "transaction true union unique user using values view when where window with year"
+    )
 )
+
+
+EVERYTHING = "**"
+"""In place of a column: all columns of the table."""
 
 
 class Unbuildable(Exception):
@@ -57,7 +72,7 @@ class Builder:
         equal = [item for item in frame.filters if item.op == "=" and not item.negated]
         return [item for item in equal if sum(other.ref == item.ref for other in equal) == 2][:2]
 
-    def _intersect(self, frame: Frame) -> exp.Expression:
+    def _intersect(self, frame: Frame) -> exp.Expr:
         """Two values of one column, each met by another row: an intersection."""
         halves = []
         for half in self._pair(frame):
@@ -79,7 +94,7 @@ class Builder:
         if groups:
             query = query.group_by(*(self._term(term) for term in groups))
         for item in frame.having:
-            query = query.having(self._having(item, groups))
+            query = query.having(self._having(item))
         if frame.order is not None:
             query = query.order_by(self._ordered(frame.order, frame))
         if frame.limit is not None:
@@ -90,7 +105,7 @@ class Builder:
         return query
 
     def _ordered(self, term: Term, frame: Frame) -> exp.Ordered:
-        """The order; where only the first rows are asked for, an unknown value is neither the highest nor the lowest."""
+        """The order; where only the first rows are asked for, an unknown value is neither highest nor lowest."""
         column = self._schema.by_name[term.ref[0]].by_name.get(term.ref[1]) if term.ref[0] else None
         small = self._schema.dialect is Dialect.SQLITE
         plain = small != frame.descending
@@ -99,14 +114,21 @@ class Builder:
 
     def _multiplies(self, tables: list[str]) -> bool:
         """Whether joining gives a row of the first table several times: a key leads to it."""
-        return any(key.referred_table == tables[0] for name in tables[1:] for key in self._schema.by_name[name].foreign_keys)
+        return any(
+            key.referred_table == tables[0] for name in tables[1:] for key in self._schema.by_name[name].foreign_keys
+        )
 
     # What is selected, and for each of what.
 
     def _select_and_groups(self, frame: Frame) -> tuple[list[Term], list[Term]]:
         select = list(frame.select)
+        ranked = frame.order is not None and _sums(frame.order)
+        if frame.everything and not (ranked or frame.groups or frame.having or any(map(_sums, select))):
+            select = [Term((frame.tables[0], EVERYTHING))]
         groups: list[Term] = []
         for group in frame.groups:
+            if _sums(group):
+                continue
             keys, shown = self._identity(group)
             groups += [term for term in keys if term not in groups]
             if not any(term.ref in {item.ref for item in shown} and not term.aggregate for term in select):
@@ -114,10 +136,8 @@ class Builder:
                 select = ([] if own and group.ref[1] == "*" else shown) + select
         if not select:
             select = self._named(frame.tables[0])
-        counted = any(term.aggregate or term.ref[1] == REVENUE for term in select) or bool(frame.having) or (
-            frame.order is not None and bool(frame.order.aggregate)
-        )
-        plain = [term for term in select if not term.aggregate and term.ref[1] != REVENUE]
+        counted = bool(frame.having) or any(map(_sums, [*select, *([frame.order] if frame.order else [])]))
+        plain = [term for term in select if not _sums(term)]
         if counted and plain and not groups:
             # The rows of the table whose columns are shown, or the column itself when it is a plain list of values.
             groups = self._grouping(plain, frame)
@@ -181,7 +201,7 @@ class Builder:
         plain = r"[a-z_][a-z0-9_]*" if self._schema.dialect is Dialect.POSTGRESQL else r"[A-Za-z_][A-Za-z0-9_]*"
         return exp.to_identifier(name, quoted=not re.fullmatch(plain, name) or name.lower() in _RESERVED)
 
-    def _column(self, ref: Ref) -> exp.Expression:
+    def _column(self, ref: Ref) -> exp.Expr:
         table = self._identifier(ref[0]) if self._qualified else None
         if ref[1] == REVENUE:
             pair = revenue_columns(self._schema.by_name[ref[0]])
@@ -189,29 +209,44 @@ class Builder:
             return exp.Mul(this=self._column((ref[0], pair[0])), expression=self._column((ref[0], pair[1])))
         return exp.Column(this=self._identifier(ref[1]), table=table)
 
-    def _term(self, term: Term) -> exp.Expression:
+    def _bare(self, ref: Ref) -> exp.Expr:
+        """A column without its table's name: inside a subquery that reads that table only."""
+        qualified, self._qualified = self._qualified, False
+        try:
+            return self._column(ref)
+        finally:
+            self._qualified = qualified
+
+    def _term(self, term: Term) -> exp.Expr:
         aggregate = term.aggregate or ("SUM" if term.ref[1] == REVENUE else "")
         if term.ref[1] == "*":
             return exp.Count(this=exp.Star())
+        if term.ref[1] == EVERYTHING:
+            table = self._identifier(term.ref[0]) if self._qualified else None
+            return exp.Column(this=exp.Star(), table=table) if table else exp.Star()
         column = self._column(term.ref)
         if term.period:
             column = self._cut(column, term.period)
         if not aggregate:
             return column
-        inner: exp.Expression = exp.Distinct(expressions=[column]) if term.distinct else column
+        inner: exp.Expr = exp.Distinct(expressions=[column]) if term.distinct else column
         return _AGGREGATES[aggregate](this=inner)
 
-    def _cut(self, column: exp.Expression, period: str) -> exp.Expression:
+    def _cut(self, column: exp.Expr, period: str) -> exp.Expr:
         """A date down to its year or month, as text."""
         if self._schema.dialect is Dialect.SQLITE:
-            return exp.Anonymous(this="STRFTIME", expressions=[exp.Literal.string("%Y" if period == "year" else "%Y-%m"), column])
-        return exp.Anonymous(this="TO_CHAR", expressions=[column, exp.Literal.string("YYYY" if period == "year" else "YYYY-MM")])
+            return exp.Anonymous(
+                this="STRFTIME", expressions=[exp.Literal.string("%Y" if period == "year" else "%Y-%m"), column]
+            )
+        return exp.Anonymous(
+            this="TO_CHAR", expressions=[column, exp.Literal.string("YYYY" if period == "year" else "YYYY-MM")]
+        )
 
     # Conditions.
 
-    def _conditions(self, frame: Frame, tables: list[str]) -> list[exp.Expression]:
+    def _conditions(self, frame: Frame, tables: list[str]) -> list[exp.Expr]:
         own = [item for item in frame.filters if item.ref[0] not in frame.without]
-        groups: list[list[exp.Expression]] = []
+        groups: list[list[exp.Expr]] = []
         for item in own:
             condition = self._condition(item)
             if item.joined_by_or and groups:
@@ -219,11 +254,12 @@ class Builder:
             else:
                 groups.append([condition])
         found = [exp.or_(*group) if len(group) > 1 else group[0] for group in groups]
-        for table in frame.without:
-            found.append(self._without(tables[0], table, [item for item in frame.filters if item.ref[0] == table]))
-        return found
+        return found + [
+            self._without(tables[0], table, [item for item in frame.filters if item.ref[0] == table])
+            for table in frame.without
+        ]
 
-    def _without(self, main: str, table: str, filters: list[Filter]) -> exp.Expression:
+    def _without(self, main: str, table: str, filters: list[Filter]) -> exp.Expr:
         """The main table's key is not among those that have a row there."""
         key = self._schema.by_name[main].primary_key
         step = self._graph.direct(main, table)
@@ -241,19 +277,18 @@ class Builder:
             inner = inner.where(self._condition(item))
         return exp.Not(this=exp.In(this=self._column((main, here)), query=inner.subquery()))
 
-    def _having(self, item: Filter, groups: list[Term]) -> exp.Expression:
-        del groups
+    def _having(self, item: Filter) -> exp.Expr:
         aggregate, _, op = item.op.rpartition(" ")
         return self._compared(self._term(Term(item.ref, aggregate or "COUNT")), op, [_number(v) for v in item.values])
 
-    def _condition(self, item: Filter) -> exp.Expression:
+    def _condition(self, item: Filter) -> exp.Expr:
         column = self._column(item.ref)
         if item.op.startswith("period "):
             condition = self._in_period(column, item.op.split()[1], str(item.values[0]))
         elif item.average:
             table, name = item.ref
-            inner = exp.select(exp.Avg(this=exp.Column(this=self._identifier(name)))).from_(self._table(table))
-            condition = _COMPARISONS[item.op](this=column, expression=inner.subquery())
+            inner = exp.select(exp.Avg(this=self._bare((table, name)))).from_(self._table(table))
+            condition = _COMPARISONS.get(item.op, exp.GT)(this=column, expression=inner.subquery())
         elif item.op in ("contains", "starts", "ends"):
             text = str(item.values[0])
             pattern = {"contains": f"%{text}%", "starts": f"{text}%", "ends": f"%{text}"}[item.op]
@@ -269,12 +304,12 @@ class Builder:
             return exp.NEQ(this=condition.this, expression=condition.expression)
         return exp.Not(this=exp.Paren(this=condition))
 
-    def _compared(self, left: exp.Expression, op: str, values: list[exp.Expression]) -> exp.Expression:
+    def _compared(self, left: exp.Expr, op: str, values: list[exp.Expr]) -> exp.Expr:
         if op == "between":
             return exp.Between(this=left, low=values[0], high=values[-1])
         return _COMPARISONS[op](this=left, expression=values[0])
 
-    def _in_period(self, column: exp.Expression, op: str, text: str) -> exp.Expression:
+    def _in_period(self, column: exp.Expr, op: str, text: str) -> exp.Expr:
         """A date within a period, or before or after it."""
         if text.startswith("--"):
             month = text[2:]
@@ -310,11 +345,16 @@ class Builder:
         return first, first + dt.timedelta(days=calendar.monthrange(first.year, first.month)[1])
 
 
-def _number(value: str | float) -> exp.Expression:
+def _sums(term: Term) -> bool:
+    """Whether a term stands for many rows: an aggregate, or the revenue, which is a sum."""
+    return bool(term.aggregate) or term.ref[1] == REVENUE
+
+
+def _number(value: str | float) -> exp.Expr:
     return exp.Literal.number(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
-def _literal(value: str | float, column: Column | None) -> exp.Expression:
+def _literal(value: str | float, column: Column | None) -> exp.Expr:
     """A value as the column has it: numbers for numbers, text for text."""
     if isinstance(value, str):
         return exp.Literal.string(value)
@@ -322,9 +362,8 @@ def _literal(value: str | float, column: Column | None) -> exp.Expression:
     return exp.Literal.string(number.name) if column is not None and column.kind is Kind.TEXT else number
 
 
-def explain(frame: Frame, schema: Schema) -> str:
+def explain(frame: Frame) -> str:
     """What the query does, in words."""
-    del schema
     shown = [_said(term) for term in frame.select] or [f"the {spoken_name(frame.tables[0])}"]
     text = "Shows " + ", ".join(dict.fromkeys(shown))
     if frame.filters:
@@ -333,7 +372,11 @@ def explain(frame: Frame, schema: Schema) -> str:
     if frame.groups:
         text += " for each " + ", ".join(_said(term).removeprefix("the rows of ") for term in frame.groups)
     for item in frame.having:
-        text += f", with {_said(Term(item.ref, 'COUNT'))} {item.op} {item.values[0]:g}" if isinstance(item.values[0], float) else ""
+        text += (
+            f", with {_said(Term(item.ref, 'COUNT'))} {item.op} {item.values[0]:g}"
+            if isinstance(item.values[0], float)
+            else ""
+        )
     for table in frame.without:
         text += f", without any {spoken_name(table)}"
     if frame.order is not None:
@@ -348,14 +391,29 @@ def _said(term: Term) -> str:
     name = f"the rows of {spoken_name(table)}" if column == "*" else f"{spoken_name(column)} of {spoken_name(table)}"
     if term.period:
         return f"{term.period} of {name}"
-    words = {"COUNT": "the number of", "SUM": "the total", "AVG": "the average", "MIN": "the lowest", "MAX": "the highest"}
+    words = {
+        "COUNT": "the number of",
+        "SUM": "the total",
+        "AVG": "the average",
+        "MIN": "the lowest",
+        "MAX": "the highest",
+    }
     if term.aggregate == "COUNT" and column == "*":
         return f"the number of {spoken_name(table)}" if table else "how often"
     return f"{words[term.aggregate]} {'different ' if term.distinct else ''}{name}" if term.aggregate else name
 
 
 def _condition_said(item: Filter) -> str:
-    op = {"=": "is", "!=": "is not", "period =": "is in", "period >=": "is from", "period >": "is after", "period <": "is before"}
+    op = {
+        "=": "is",
+        "!=": "is not",
+        "period =": "is in",
+        "period >=": "is from",
+        "period >": "is after",
+        "period <": "is before",
+    }
     verb = op.get(item.op, item.op)
-    values = "the average" if item.average else " and ".join(f"{v:g}" if isinstance(v, float) else v for v in item.values)
+    values = (
+        "the average" if item.average else " and ".join(f"{v:g}" if isinstance(v, float) else v for v in item.values)
+    )
     return f"{spoken_name(item.ref[1])} of {spoken_name(item.ref[0])} {'not ' if item.negated else ''}{verb} {values}"

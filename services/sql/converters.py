@@ -102,8 +102,7 @@ def columns(part: Columns) -> sql_pb2.ResultColumns:
     """The columns of a result."""
     return sql_pb2.ResultColumns(
         columns=[
-            sql_pb2.ResultColumn(name=column.name, type=sql_pb2.ColumnType.Value(f"COLUMN_TYPE_{column.type.value}"))
-            for column in part.columns
+            sql_pb2.ResultColumn(name=column.name, type=f"COLUMN_TYPE_{column.type.value}") for column in part.columns
         ]
     )
 

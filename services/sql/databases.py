@@ -11,6 +11,7 @@ from pathlib import Path
 
 from services.mesh.errors import InvalidArgument
 from services.sql import target as targets
+from services.sql.errors import DatabaseUnavailable
 from services.sql.introspect import read_schema
 from services.sql.schema import Schema
 from services.sql.store import Registered, Store
@@ -92,8 +93,14 @@ class Databases:
         return schema, read
 
     async def target(self, identifier: str) -> Target:
-        """Where it is. A file that may no longer be read is refused here too. Raises NotFound, InvalidArgument."""
-        return targets.parse(await self._store.url(identifier), self._sqlite_root)
+        """Where it is. Raises NotFound, and DatabaseUnavailable for a file that is gone or may no longer be read."""
+        url = await self._store.url(identifier)
+        try:
+            return targets.parse(url, self._sqlite_root)
+        except InvalidArgument as error:
+            raise DatabaseUnavailable(
+                f"The file of databases/{identifier} is gone or may no longer be read.", retry_after=None
+            ) from error
 
 
 def _to_token(identifier: str) -> str:

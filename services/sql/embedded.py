@@ -55,22 +55,29 @@ class EmbeddedEngine:
             raise QuestionNotUnderstood(_refusal(unknown, schema), unknown)
         reader = Reader(schema, graph, marks, tokens)
         frame = reader.read()
+        if reader.loose:
+            raise QuestionNotUnderstood(
+                f"it is not clear what these words are about: {', '.join(reader.loose)}. Say it in other words.",
+                [*unknown, *reader.loose],
+            )
         try:
             sql = Builder(schema, graph, self._today or dt.datetime.now(dt.UTC).date()).build(frame)
         except Unbuildable as error:
             raise QuestionNotUnderstood(f"{error}. Name what to show, of which table.", unknown) from None
         links = tuple(reader.links)
         sureness = sum(link.score for link in links) / len(links) if links else 0.0
-        return GeneratedQuery(sql, explain(frame, schema), links, round(coverage * sureness, 3), NAME)
+        return GeneratedQuery(sql, explain(frame), links, round(coverage * sureness, 3), NAME)
 
     def _index(self, schema: Schema) -> tuple[LinkIndex, JoinGraph]:
         """The schema's index; kept, since building it takes longer than a question."""
         key = id(schema)
-        if key not in self._indexes:
-            self._indexes[key] = (schema, LinkIndex(schema), JoinGraph(schema))
-            while len(self._indexes) > CACHED:
+        entry = self._indexes.get(key)
+        if entry is None:
+            # The entry keeps the schema alive, so that no other one gets its id.
+            entry = self._indexes[key] = (schema, LinkIndex(schema), JoinGraph(schema))
+            if len(self._indexes) > CACHED:
                 self._indexes.popitem(last=False)
-        return self._indexes[key][1:]
+        return entry[1:]
 
 
 def unknown_words(tokens: Sequence[Token], marks: Sequence[Mark]) -> list[str]:

@@ -102,7 +102,7 @@ class _Worker:
         self._thread.shutdown(wait=False)
 
 
-async def run(target: Target, checked: Checked, max_rows: int, timeout: float) -> AsyncGenerator[Part, None]:
+async def run(target: Target, checked: Checked, max_rows: int, seconds: float) -> AsyncGenerator[Part, None]:
     """Runs a statement; yields Columns, then Rows, then Summary.
 
     Closing the generator, or cancelling the task that reads it, stops the statement.
@@ -111,7 +111,7 @@ async def run(target: Target, checked: Checked, max_rows: int, timeout: float) -
         target: The database.
         checked: A statement that passed the guard with the same `max_rows`.
         max_rows: Rows after which the result is cut off.
-        timeout: How long the database may work, in seconds; waiting for a slow caller does not count.
+        seconds: How long the database may work, in seconds; waiting for a slow caller does not count.
 
     Raises:
         DatabaseUnavailable: The database cannot be reached, or went away.
@@ -121,7 +121,7 @@ async def run(target: Target, checked: Checked, max_rows: int, timeout: float) -
     worker = _Worker(reader_for(target))
     reader = worker.reader
     with contextlib.closing(_Abandoned(worker)):
-        await worker.call(reader.open, checked.sql, timeout)
+        await worker.call(reader.open, checked.sql, seconds)
         rows = await worker.call(reader.fetch, min(BATCH_ROWS, max_rows + 1))
         columns = reader.columns(rows)
         yield Columns(columns)
@@ -152,11 +152,9 @@ class Slots:
     def __init__(self, count: int) -> None:
         self._free = asyncio.Semaphore(count)
 
-    async def run(
-        self, target: Target, checked: Checked, max_rows: int, timeout: float
-    ) -> AsyncGenerator[Part, None]:
+    async def run(self, target: Target, checked: Checked, max_rows: int, seconds: float) -> AsyncGenerator[Part, None]:
         """As the function `run`, when there is a free slot."""
-        async with self._free, contextlib.aclosing(run(target, checked, max_rows, timeout)) as parts:
+        async with self._free, contextlib.aclosing(run(target, checked, max_rows, seconds)) as parts:
             async for part in parts:
                 yield part
 

@@ -48,6 +48,8 @@ class Frame:
     descending: bool = False
     limit: int | None = None
     distinct: bool = False
+    everything: bool = False
+    """All columns of the main table are asked for."""
     both: bool = False
     """Two values of one column are both meant, each by another row."""
     tables: list[str] = field(default_factory=list)

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
-from sqlglot.tokens import TokenType
 
 from services.sql.errors import SqlRejected
 from services.sql.schema import Dialect
+from services.sql.words import listed
 
 # sqlglot logs statements that it cannot parse, with the values in them.
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
@@ -26,7 +26,7 @@ MAX_TOKENS = 20_000
 MAX_DEPTH = 60
 
 # Nodes that write, change the session, take locks or hand text to the database unparsed.
-_FORBIDDEN: tuple[tuple[type[exp.Expression], str], ...] = (
+_FORBIDDEN: tuple[tuple[type[exp.Expr], str], ...] = (
     (exp.DML, "it writes"),
     (exp.DDL, "it changes the schema"),
     (exp.Drop, "it changes the schema"),
@@ -50,45 +50,63 @@ _FORBIDDEN: tuple[tuple[type[exp.Expression], str], ...] = (
 )
 
 # Syntax that sqlglot models as functions.
-_SYNTAX: tuple[type[exp.Expression], ...] = (
+_SYNTAX: tuple[type[exp.Expr], ...] = (
     *(exp.And, exp.Or, exp.Xor, exp.Case, exp.Cast, exp.TryCast, exp.If, exp.Exists, exp.Array, exp.Extract),
     *(exp.Explode, exp.Unnest, exp.JSONExtract, exp.JSONExtractScalar, exp.JSONBExtract, exp.JSONBExtractScalar),
     *(exp.CurrentDate, exp.CurrentTime, exp.CurrentTimestamp, exp.Count, exp.Concat, exp.DPipe, exp.Anonymous),
     *(exp.RegexpLike, exp.RegexpILike, exp.ArrayContainsAll, exp.ArrayOverlaps, exp.JSONBContains, exp.StrPosition),
     *(exp.TsOrDsToDate, exp.TsOrDsToTimestamp, exp.TimeToStr, exp.StrToTime, exp.StrToDate, exp.TimestampTrunc),
-    *(exp.DateTrunc, exp.Substring, exp.Trim, exp.Pow, exp.Mod, exp.Length, exp.Coalesce, exp.ArrayAgg, exp.GroupConcat),
+    *(
+        exp.DateTrunc,
+        exp.Substring,
+        exp.Trim,
+        exp.Pow,
+        exp.Mod,
+        exp.Length,
+        exp.Coalesce,
+        exp.ArrayAgg,
+        exp.GroupConcat,
+    ),
     *(exp.ToChar, exp.ToNumber, exp.AnyValue, exp.LogicalAnd, exp.LogicalOr, exp.Log, exp.Ln, exp.Rand, exp.Date),
-    *(exp.GenerateSeries, exp.ExplodingGenerateSeries, exp.Variance, exp.Stddev, exp.StddevSamp, exp.CastToStrType),
+    *(exp.Variance, exp.Stddev, exp.StddevSamp, exp.CastToStrType),
     *(exp.CurrentDatetime, exp.UnixToTime, exp.TimeStrToTime, exp.JSONObject, exp.JSONArray),
 )
 _COMMON = frozenset(
-    "abs acos asin atan atan2 avg ceil ceiling char_length character_length coalesce concat cos count cume_dist date "
-    "degrees dense_rank exp first_value floor greatest group_concat ifnull initcap instr json_array_length lag "
-    "last_value lead least left length ln log log10 log2 lower ltrim max min mod nth_value ntile nullif percent_rank "
-    "pi pow power radians rank regexp_replace replace reverse right round row_number rtrim sign sin sqrt string_agg "
-    "strpos substr substring sum tan trim trunc truncate upper var_pop var_samp variance stddev stddev_pop stddev_samp"
-    .split()
+    listed(
+        "abs acos asin atan atan2 avg ceil ceiling char_length character_length coalesce concat cos count "
+        "cume_dist date "
+        "degrees dense_rank exp first_value floor greatest group_concat ifnull initcap instr json_array_length lag "
+        "last_value lead least left length ln log log10 log2 lower ltrim max min mod nth_value ntile nullif "
+        "percent_rank "
+        "pi pow power radians rank regexp_replace replace reverse right round row_number rtrim sign sin sqrt "
+        "string_agg "
+        "strpos substr substring sum tan trim trunc truncate upper var_pop var_samp variance stddev stddev_pop "
+        "stddev_samp"
+    )
 )
 _FUNCTIONS = {
     Dialect.SQLITE: _COMMON
     | frozenset(
-        "changes datetime format glob hex iif json json_array json_each json_extract json_object json_tree json_type "
-        "julianday like likelihood likely nullif printf quote random strftime time timediff total typeof unicode "
-        "unixepoch unlikely json_group_array json_group_object char octet_length"
-        .split()
+        listed(
+            "changes datetime format glob hex iif json json_array json_each json_extract json_object json_tree "
+            "json_type "
+            "julianday like likelihood likely nullif printf quote random strftime time timediff total typeof unicode "
+            "unixepoch unlikely json_group_array json_group_object char octet_length"
+        )
     ),
     Dialect.POSTGRESQL: _COMMON
     | frozenset(
-        "age array_agg array_length array_to_string ascii bit_and bit_or bool_and bool_or btrim cardinality cbrt "
-        "chr clock_timestamp concat_ws corr date_bin date_part date_trunc div every extract format generate_series "
-        "isfinite json_agg json_array_elements json_array_elements_text json_build_object json_each json_each_text "
-        "json_object_keys jsonb_agg jsonb_array_elements jsonb_array_elements_text jsonb_array_length jsonb_each "
-        "jsonb_build_object jsonb_object_keys justify_days make_date make_interval md5 mode now num_nonnulls "
-        "octet_length overlay percentile_cont percentile_disc position random regexp_count regexp_match "
-        "regexp_matches regexp_split_to_table row_to_json similarity split_part starts_with string_to_array "
-        "string_to_table to_char to_date to_json to_jsonb to_number to_timestamp translate unaccent unnest "
-        "width_bucket regr_slope regr_intercept regr_r2 covar_pop covar_samp"
-        .split()
+        listed(
+            "age array_agg array_length array_to_string ascii bit_and bit_or bool_and bool_or btrim cardinality cbrt "
+            "chr clock_timestamp concat_ws corr date_bin date_part date_trunc div every extract format generate_series "
+            "isfinite json_agg json_array_elements json_array_elements_text json_build_object json_each json_each_text "
+            "json_object_keys jsonb_agg jsonb_array_elements jsonb_array_elements_text jsonb_array_length jsonb_each "
+            "jsonb_build_object jsonb_object_keys justify_days make_date make_interval md5 mode now num_nonnulls "
+            "octet_length overlay percentile_cont percentile_disc position random regexp_count regexp_match "
+            "regexp_matches regexp_split_to_table row_to_json similarity split_part starts_with string_to_array "
+            "string_to_table to_char to_date to_json to_jsonb to_number to_timestamp translate unaccent unnest "
+            "width_bucket regr_slope regr_intercept regr_r2 covar_pop covar_samp"
+        )
     ),
 }
 _SYSTEM_TABLES = {
@@ -121,7 +139,10 @@ def check(sql: str, dialect: Dialect, max_rows: int) -> Checked:
     tree = _parse(sql, dialect)
     for node in tree.walk():
         _check_node(node, dialect)
-    return Checked(_limited(tree, max_rows + 1).sql(dialect.value, comments=False), dialect)
+    text = _limited(tree, max_rows + 1).sql(dialect.value, comments=False)
+    # What runs is this text: it has to mean to a parser what was checked.
+    _parse(text, dialect)
+    return Checked(text, dialect)
 
 
 def _parse(sql: str, dialect: Dialect) -> exp.Query:
@@ -148,15 +169,15 @@ def _check_size(tokens: list[sqlglot.Token]) -> None:
         raise SqlRejected(f"it is longer than {MAX_TOKENS} tokens.")
     depth = 0
     for token in tokens:
-        if token.token_type in (TokenType.L_PAREN, TokenType.CASE):
+        if token.token_type.name in ("L_PAREN", "CASE"):
             depth += 1
-        elif token.token_type in (TokenType.R_PAREN, TokenType.END):
+        elif token.token_type.name in ("R_PAREN", "END"):
             depth -= 1
         if depth > MAX_DEPTH:
             raise SqlRejected(f"it is nested deeper than {MAX_DEPTH} levels.")
 
 
-def _check_node(node: exp.Expression, dialect: Dialect) -> None:
+def _check_node(node: exp.Expr, dialect: Dialect) -> None:
     for kind, why in _FORBIDDEN:
         if isinstance(node, kind):
             raise SqlRejected(f"{why}. Only a SELECT that reads is allowed.")
@@ -188,7 +209,7 @@ def _check_table(node: exp.Table, dialect: Dialect) -> None:
 
 
 def _limited(tree: exp.Query, limit: int) -> exp.Query:
-    """The tree with at most `limit` rows; a limit that is no plain number is left to the reader, who stops there too."""
+    """The tree with at most `limit` rows; one that is no plain number is left to the reader, who stops too."""
     current = tree.args.get("limit")
     if current is not None:
         count = current.expression if isinstance(current, exp.Limit) else current.args.get("count")
@@ -197,7 +218,11 @@ def _limited(tree: exp.Query, limit: int) -> exp.Query:
         current.set("expression" if isinstance(current, exp.Limit) else "count", exp.Literal.number(limit))
         return tree
     if isinstance(tree, exp.Subquery):
-        return exp.select("*").from_(tree.unnest().subquery("result")).limit(limit)
+        return (
+            exp.select("*")
+            .from_(exp.Subquery(this=tree.unnest(), alias=exp.TableAlias(this=exp.to_identifier("result"))))
+            .limit(limit)
+        )
     return tree.limit(limit)
 
 

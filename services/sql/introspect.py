@@ -110,12 +110,16 @@ def _type_name(connection: Connection, column_type: Any) -> str:
 
 
 def _values(connection: Connection, table: str, column: str, limit: int) -> tuple[str, ...]:
-    rows = connection.execute(
-        text(
-            f"SELECT DISTINCT v FROM (SELECT {column} AS v FROM {table} LIMIT {SCANNED_ROWS}) AS scanned "  # noqa: S608  quoted names from the catalogue
-            f"WHERE v IS NOT NULL LIMIT {limit}".replace(":", r"\:")
+    rows = (
+        connection.execute(
+            text(
+                f"SELECT DISTINCT v FROM (SELECT {column} AS v FROM {table} LIMIT {SCANNED_ROWS}) AS scanned "  # noqa: S608  quoted names from the catalogue
+                f"WHERE v IS NOT NULL LIMIT {limit}".replace(":", r"\:")
+            )
         )
-    ) if _comparable(connection, table, column) else ()
+        if _comparable(connection, table, column)
+        else ()
+    )
     found = (str(row[0]) for row in rows if not isinstance(row[0], (bytes, memoryview)))
     return tuple(value for value in found if 0 < len(value) <= MAX_VALUE_LENGTH and "\x00" not in value)
 
@@ -125,7 +129,16 @@ def _comparable(connection: Connection, table: str, column: str) -> bool:
     if connection.dialect.name == "sqlite":
         return True
     probe = text(f"SELECT pg_typeof({column})::text FROM {table} LIMIT 1".replace("::", r"\:\:"))  # noqa: S608  quoted names from the catalogue
-    return connection.execute(probe).scalar() not in ("json", "xml", "point", "polygon", "box", "path", "circle", "line")
+    return connection.execute(probe).scalar() not in (
+        "json",
+        "xml",
+        "point",
+        "polygon",
+        "box",
+        "path",
+        "circle",
+        "line",
+    )
 
 
 def _row_count(connection: Connection, table: str) -> int:
@@ -149,8 +162,14 @@ def _complete_keys(tables: tuple[Table, ...]) -> tuple[Table, ...]:
             table.name,
             table.columns,
             table.primary_key,
-            tuple(key for key in map(complete, table.foreign_keys) if len(key.columns) == len(key.referred_columns)),
+            tuple(key for key in map(complete, table.foreign_keys) if _sound(key, by_name)),
             table.row_count,
         )
         for table in tables
     )
+
+
+def _sound(key: ForeignKey, tables: dict[str, Table]) -> bool:
+    """Whether the columns of a key exist: SQLite lets one refer to columns that were never made."""
+    own = tables[key.referred_table].by_name
+    return len(key.columns) == len(key.referred_columns) and all(name in own for name in key.referred_columns)

@@ -11,6 +11,7 @@ from services.sql.words import lemma, split_name
 
 # A declared key costs 1; one inferred from names costs more, so that it only serves where nothing is declared.
 _INFERRED_COST = 1.6
+_SAME_NAME_COST = 3.0
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,17 @@ class JoinGraph:
         linked = set()
         for table in schema.tables:
             for key in table.foreign_keys:
-                self._add(table.name, key.referred_table, tuple(zip(key.columns, key.referred_columns, strict=True)), 1.0)
+                self._add(
+                    table.name, key.referred_table, tuple(zip(key.columns, key.referred_columns, strict=True)), 1.0
+                )
                 linked |= {(table.name, key.referred_table), (key.referred_table, table.name)}
         for left, right, columns in _inferred(schema):
             if (left, right) not in linked:
                 self._add(left, right, columns, _INFERRED_COST)
+                linked |= {(left, right), (right, left)}
+        for left, right, columns in _same_names(schema):
+            if (left, right) not in linked:
+                self._add(left, right, columns, _SAME_NAME_COST)
 
     def _add(self, left: str, right: str, columns: tuple[tuple[str, str], ...], cost: float) -> None:
         self._edges[left].append((cost, Step(left, right, columns)))
@@ -91,7 +98,7 @@ class JoinGraph:
 
 
 def _inferred(schema: Schema) -> list[tuple[str, str, tuple[tuple[str, str], ...]]]:
-    """Joins that names suggest: a column named like another table's single primary key, or `<table>_id` for its `id`."""
+    """Joins that names suggest: a column named like another table's only key column, or `<table>_id`."""
     keys: dict[tuple[str, ...], tuple[str, str]] = {}
     for table in schema.tables:
         if len(table.primary_key) == 1:
@@ -106,6 +113,18 @@ def _inferred(schema: Schema) -> list[tuple[str, str, tuple[tuple[str, str], ...
         for column, words in _words(table)
         if words in keys and keys[words][0] != table.name
     ]
+
+
+def _same_names(schema: Schema) -> list[tuple[str, str, tuple[tuple[str, str], ...]]]:
+    """Joins by columns of the same name that says whose they are: `state_name` here and there, but not `name`."""
+    found: list[tuple[str, str, tuple[tuple[str, str], ...]]] = []
+    for position, left in enumerate(schema.tables):
+        own = {words: column for column, words in _words(left) if len(words) > 1}
+        for right in schema.tables[position + 1 :]:
+            same = [(own[words], column) for column, words in _words(right) if words in own]
+            keys = [pair for pair in same if pair[0] in left.primary_key or pair[1] in right.primary_key]
+            found += [(left.name, right.name, (pair,)) for pair in (keys or same)[:1]]
+    return found
 
 
 def _words(table: Table) -> list[tuple[str, tuple[str, ...]]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from services.sql.words import listed
+
 
 @dataclass(frozen=True)
 class Sign:
@@ -55,9 +57,9 @@ def _hinted() -> dict[tuple[str, ...], Sign]:
 
 SIGNS: dict[tuple[str, ...], Sign] = {
     **_signs("aggregate", {
-        "COUNT": "how many|number of|the number of|total number of|count|count of|count the number of|amount of",
+        "COUNT": "total count of|how many|number of|the number of|total number of|count|count of|count the number of",
         "AVG": "average|mean|avg|average of|on average",
-        "SUM": "total|sum|sum of|how much|total amount of|overall|combined|total of",
+        "SUM": "total|sum|sum of|how much|overall|combined|total of",
         "MAX": "maximum|max|maximum of", "MIN": "minimum|min|minimum of",
     }),
     **_signs("compare", {
@@ -71,36 +73,50 @@ SIGNS: dict[tuple[str, ...], Sign] = {
         "between": "between|in the range of|ranging from",
     }),
     **_signs("super", {
-        "desc": "highest|largest|biggest|greatest|most|best|top|the most|largest number of|highest number of"
-                "|greatest number of|maximum number of|most number of|farthest|strongest|last",
+        "desc": "highest|largest|biggest|greatest|most|best|top|largest number of|highest number of"
+                "|greatest number of|most number of|farthest|strongest|last",
         "asc": "lowest|smallest|fewest|least|worst|bottom|fewest number of|least number of|smallest number of"
-               "|lowest number of|minimum number of|first",
+               "|lowest number of|first",
     }),
     **_signs("popular", {
         "desc": "most common|most popular|most frequent|most frequently|most often|most used|best selling|best-selling|"
                 "most commonly",
         "asc": "least common|least popular|least frequent|rarest",
     }),
-    **_signs("order", {"": "sorted by|sort by|order by|ordered by|sort|sorted|ranked by|in order of|arranged by|order of"}),
-    **_signs("alphabet", {"asc": "alphabetically|in alphabetical order|alphabetical order|in lexicographical order|lexicographic order|in alphabetic order"}),
+    **_signs("order", {"": "sorted by|sort by|order by|ordered by|sort|sorted|ranked by|in order of|arranged by"
+        "|order of"}),
+    **_signs("alphabet", {"asc": "alphabetically|in alphabetical order|alphabetical order|in lexicographical "
+        "order|lexicographic order|in alphabetic order"}),
     **_signs("direction", {
-        "desc": "descending|desc|decreasing|in descending order|in decreasing order|from highest to lowest|from high to low"
-                "|descending order|from the highest to the lowest|from old to young|from largest to smallest|in descending order of|in decreasing order of",
+        "desc": "descending|desc|decreasing|in descending order|in decreasing order|from highest to lowest"
+            "|from high to low"
+                "|descending order|from the highest to the lowest|from old to young|from largest to smallest"
+                "|in descending order of|in decreasing order of",
         "asc": "ascending|asc|increasing|in ascending order|in increasing order|from lowest to highest|from low to high"
                "|ascending order|from young to old|in ascending order of|in increasing order of",
     }),
-    **_signs("group", {"": "each|per|for each|of each|every|for every|by each|in each|grouped by|group by|across|for different"}),
+    **_signs("group", {"": "each|per|for each|of each|every|for every|by each|in each|grouped by|group by"
+        "|for different"}),
+    **_signs("everything", {
+        "": "all information|all the information|all details|all the details|everything|all info|all columns|all fields"
+            "|complete information|full details|all attributes|all available information",
+    }),
     **_signs("by", {"": "by"}),
-    **_signs("not", {"": "not|no|without|never|except|excluding|excludes|don't|doesn't|didn't|isn't|aren't|did not have|have not|do not have|do not have any|without any|have no|"
+    **_signs("not", {"": "not|no|without|never|except|excluding|excludes|don't|doesn't|didn't|isn't|aren't|did "
+        "not have|have not|do not have|do not have any|without any|have no|"
                          "have never|not have any|not any|cannot"}),
     **_signs("distinct", {"": "distinct|different|unique"}),
     **_signs("both", {"": "both|as well as"}),
     **_signs("or", {"": "or|either"}),
     **_signs("and", {"": "and|,|;"}),
     **_signs("like", {
-        "contains": "substring|has substring|have the substring|the substring|with the letter|the letter|contain|contains|containing|include|includes|including the word|contain the word|with the word|contains the word|has the substring|containing the word|"
-                    "including|contain the substring|contains the substring|include the word|have the word|has the word",
-        "starts": "start with|starts with|starting with|begin with|begins with|beginning with|start with the letter|starts with the letter|starting with the letter",
+        "contains": "substring|has substring|have the substring|the substring|with the letter|the letter"
+            "|contain|contains|containing|include|includes|including the word|contain the word|with the word"
+            "|contains the word|has the substring|containing the word|"
+                    "including|contain the substring|contains the substring|include the word|have the word|has "
+                    "the word",
+        "starts": "start with|starts with|starting with|begin with|begins with|beginning with|start with the "
+            "letter|starts with the letter|starting with the letter",
         "ends": "end with|ends with|ending with|ends in",
     }),
     **_signs("period", {"month": "per month|each month|by month|for each month|monthly|every month",
@@ -115,26 +131,43 @@ SIGNS: dict[tuple[str, ...], Sign] = {
 LONGEST_SIGN = max(len(phrase) for phrase in SIGNS)
 
 STOP = frozenset(
-    "a an the of in on at to for from by with and or is are was were be been being do does did has have had having it its "
-    "their his her they them there this that these those what which who whose whom where when how many much show list "
-    "find give get return display tell me us i we you please all any some each every per than then as not no also can "
-    "could would will shall about into out up down over under between among most least more less fewer only just same "
-    "other s we our my but if so such both either neither nor too very own named called name's , ; : < > = >= <= != "
-    "count number total average mean maximum minimum max min sum highest lowest largest smallest greatest biggest top "
-    "first last different distinct unique sorted ordered sort order descending ascending alphabetically see want know "
-    "like need let exist exists current currently available together along corresponding respective respectively"
-    .split()
+    listed(
+        "a an the of in on at to for from by with and or is are was were be been being do does did has have had "
+        "having it its "
+        "their his her they them there this that these those what which who whose whom where when how many much "
+        "show list "
+        "find give get return display tell me us i we you please all any some each every per than then as not "
+        "no also can "
+        "could would will shall about into out up down over under between among most least more less fewer only "
+        "just same "
+        "other s we our my but if so such both either neither nor too very own named called name's , ; : < > = "
+        ">= <= != "
+        "count number total average mean maximum minimum max min sum highest lowest largest smallest greatest "
+        "biggest top "
+        "first last different distinct unique sorted ordered sort order descending ascending alphabetically see "
+        "want know "
+        "like need let exist exists current currently available together along corresponding respective respectively"
+    )
 ) - {"order", "name", "number", "count", "last", "first", "total"}
 """Words that alone never stand for a table, a column or a value."""
 
 QUIET = STOP | frozenset(
-    "find list show give return select display report compute calculate tell retrieve fetch state provide people record "
-    "records database table ones one information info detail details data values value made make took take come came go "
-    "belong belongs belonging located live lives living use used using contain contains include includes work works "
-    "working written write wrote placed place sold sell bought buy ordered order made exist kind kinds type types entry "
-    "entries different various following given associated related with corresponding number name names id ids time times "
-    "year month day date having was been got get getting wat whats were did's also ever well plus every single again now "
-    "today right yes ok okay hi hello thanks thank question answer total amount count full complete still already "
-    "have had owns own owned owning done did happened happen won win say says said called letter word substring string".split()
+    listed(
+        "find list show give return select display report compute calculate tell retrieve fetch state provide "
+        "people record "
+        "records database table ones one information info detail details data values value made make took take "
+        "come came go "
+        "belong belongs belonging located live lives living use used using contain contains include includes "
+        "work works "
+        "working written write wrote placed place sold sell bought buy ordered order made exist kind kinds type "
+        "types entry "
+        "entries different various following given associated related with corresponding number name names id ids "
+        "time times "
+        "year month day date having was been got get getting wat whats were did's also ever well plus every single "
+        "again now "
+        "today right yes ok okay hi hello thanks thank question answer total amount count full complete still already "
+        "have had owns own owned owning done did happened happen won win say says said called letter word "
+        "substring string"
+    )
 )
 """Words that may stay without a link and cost no confidence."""

@@ -11,6 +11,8 @@ from services.sql.tokens import Token
 from services.sql.words import fold, lemma, split_name, stem
 
 MAX_SPAN = 7
+# Words from this length on may be spelt out forms of shorter names: `latitude` of `lat`.
+SPELT_OUT = 6
 REVENUE = "revenue"
 """Name of the computed measure quantity × price."""
 
@@ -18,7 +20,8 @@ REVENUE = "revenue"
 _SYNONYMS = {
     "price": ("cost", "fee", "charge"), "cost": ("price", "fee"), "salary": ("wage", "pay", "earning", "income"),
     "city": ("town",), "name": ("title",), "title": ("name", "job", "role"), "phone": ("telephone", "mobile"),
-    "customer": ("client", "buyer", "shopper"), "employee": ("worker", "staff"), "product": ("item", "article", "goods"),
+    "customer": ("client", "buyer", "shopper"), "employee": ("worker", "staff"), "product": ("item", "article",
+    "goods"),
     "category": ("type", "kind"), "type": ("kind", "category"), "supplier": ("vendor", "provider"),
     "order": ("purchase", "sale"), "stock": ("inventory",), "sex": ("gender",), "gender": ("sex",),
     "nationality": ("country", "citizenship"), "country": ("nation",), "email": ("mail",), "year": ("time",),
@@ -26,7 +29,8 @@ _SYNONYMS = {
     "instructor": ("teacher", "professor"), "teacher": ("instructor",), "faculty": ("professor",), "area": ("size",),
     "capacity": ("seat",), "population": ("people", "inhabitant", "resident", "citizen"), "score": ("point",),
     "surname": ("family",), "lname": ("last", "surname"), "fname": ("first", "given"), "dept": ("department",),
-    "department": ("dept",), "num": ("number",), "number": ("num", "no"), "desc": ("description",), "addr": ("address",),
+    "department": ("dept",), "num": ("number",), "number": ("num", "no"), "desc": ("description",), "addr": ("address",
+    ),
     "quantity": ("amount", "number"), "amount": ("quantity",), "location": ("place", "address"), "id": ("identifier",),
     "hire": ("hired", "employed"), "description": ("detail",), "rating": ("rate", "star"), "stuid": ("student",),
     "length": ("duration",), "duration": ("length",), "artist": ("singer", "musician"), "singer": ("artist",),
@@ -36,7 +40,10 @@ _SAID: dict[str, set[str]] = defaultdict(set)
 for _written, _spoken in _SYNONYMS.items():
     for _word in _spoken:
         _SAID[stem(_word)].add(stem(_written))
-_GENERIC = frozenset(map(stem, ("name", "id", "code", "date", "number", "type", "title", "description", "detail", "of")))
+_MEASURES = frozenset(("mean", "average", "total", "max", "min", "maximum", "minimum", "first", "last"))
+_GENERIC = frozenset(
+    map(stem, ("name", "id", "code", "date", "number", "type", "title", "description", "detail", "of"))
+)
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,9 @@ class LinkIndex:
             for column in table.columns:
                 self._add_column(table, column, words)
         self._add_revenue()
+        self._short = {
+            part[0]: refs for part, refs in self._names.items() if len(part) == 1 and 3 <= len(part[0]) < SPELT_OUT
+        }
 
     def _add_column(self, table: Table, column: Column, table_words: tuple[str, ...]) -> None:
         words = tuple(map(stem, split_name(column.name)))
@@ -122,6 +132,10 @@ class LinkIndex:
                 replaced = (*words[:position], other, *words[position + 1 :])
                 for ref, weight in self._names.get(replaced, {}).items():
                     found[ref] = max(found.get(ref, 0.0), weight * 0.8)
+        if not found and len(words) == 1 and len(words[0]) >= SPELT_OUT:
+            for short, refs in self._short.items():
+                if words[0].startswith(short):
+                    found |= {ref: weight * 0.65 for ref, weight in refs.items()}
         items = [Item(table, column, None, weight) for (table, column), weight in found.items()]
         return sorted(items, key=lambda item: -item.weight)
 
@@ -139,9 +153,9 @@ class LinkIndex:
         found: list[tuple[float, Mention]] = []
         for start in range(len(tokens)):
             for end in range(start + 1, min(len(tokens), start + MAX_SPAN) + 1):
-                mention = self._mention(tokens[start:end], start, end, stop)
-                if mention:
-                    found.append(mention)
+                scored = self._mention(tokens[start:end], start, end, stop)
+                if scored:
+                    found.append(scored)
         taken: set[int] = set()
         chosen = []
         for _score, mention in sorted(found, key=lambda item: -item[0]):
@@ -154,7 +168,7 @@ class LinkIndex:
     def _mention(
         self, window: Sequence[Token], start: int, end: int, stop: frozenset[str]
     ) -> tuple[float, Mention] | None:
-        if window[0].quoted or any(token.number is not None for token in window) and len(window) == 1:
+        if window[0].quoted or (any(token.number is not None for token in window) and len(window) == 1):
             values = self.values(" ".join(window[0].word.replace("-", " ").split())) if window[0].quoted else []
             return (9.0, Mention(start, end, tuple(values))) if values and len(window) == 1 else None
         if any(token.quoted for token in window) or window[-1].word in stop:
@@ -163,6 +177,10 @@ class LinkIndex:
             # Only a title may start with such a word: "The Phantom of the Opera".
             title = start > 0 and end - start > 2 and window[0].text[:1].isupper()
             values = self.values(" ".join(token.word for token in window)) if title else []
+            if window[0].word in _MEASURES and end - start > 1:
+                # "mean humidity" where a column is called that.
+                names = [item for item in self.names([stem(token.word) for token in window]) if item.weight >= 0.95]
+                return (len(window) * 2 + 1.0, Mention(start, end, tuple(names))) if names else None
             return (len(window) * 2 + 1.5, Mention(start, end, tuple(values))) if values else None
         # Half of what people point at is written in a token of its own: `order_items`, `e-mail`.
         words = [stem(part) for token in window for part in (split_name(token.text) or (token.word,))]

@@ -1,4 +1,4 @@
-"""The engine with a language model behind any OpenAI-compatible endpoint. Its SQL passes the same guard as all other."""
+"""The engine with a language model behind any OpenAI-compatible endpoint. Its SQL passes the same guard."""
 
 from __future__ import annotations
 
@@ -76,7 +76,12 @@ class LlmEngine:
 
     async def _complete(self, messages: list[dict[str, str]]) -> str:
         """The model's text. Raises EngineFailed; what the endpoint says goes to the log only."""
-        body = {"model": self._model, "messages": messages, "temperature": 0, "response_format": {"type": "json_object"}}
+        body = {
+            "model": self._model,
+            "messages": messages,
+            "temperature": 0,
+            "response_format": {"type": "json_object"},
+        }
         try:
             async with (
                 aiohttp.ClientSession(timeout=self._timeout, headers=self._headers) as session,
@@ -92,7 +97,9 @@ class LlmEngine:
         try:
             return str(json.loads(raw)["choices"][0]["message"]["content"])
         except (ValueError, LookupError, TypeError):
-            raise EngineFailed("The language model's endpoint answered with something that is not its protocol.") from None
+            raise EngineFailed(
+                "The language model's endpoint answered with something that is not its protocol."
+            ) from None
 
 
 def linked_part(question: str, schema: Schema) -> tuple[tuple[Link, ...], list[Table]]:
@@ -146,7 +153,9 @@ def parse(text: str) -> dict[str, Any]:
             found = None
         if isinstance(found, dict):
             return found
-    block = re.search(r"```(?:sql)?\s*(.+?)```", text, re.DOTALL) or re.search(r"((?:SELECT|WITH)\b.+)", text, re.DOTALL)
+    block = re.search(r"```(?:sql)?\s*(.+?)```", text, re.DOTALL) or re.search(
+        r"((?:SELECT|WITH)\b.+)", text, re.DOTALL
+    )
     if block:
         return {"sql": block[1].strip()}
     raise EngineFailed("The language model answered without a statement.", retry_after=None)

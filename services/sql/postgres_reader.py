@@ -27,7 +27,10 @@ _TYPES = {
     **dict.fromkeys((700, 701), ColumnType.NUMBER),
     **dict.fromkeys((1114, 1184), ColumnType.TIMESTAMP),
     **dict.fromkeys((114, 3802, 1000, 1005, 1007, 1009, 1015, 1016, 1021, 1022, 1182, 1231), ColumnType.JSON),
-    **{16: ColumnType.BOOLEAN, 17: ColumnType.BYTES, 1082: ColumnType.DATE, 1700: ColumnType.DECIMAL},
+    16: ColumnType.BOOLEAN,
+    17: ColumnType.BYTES,
+    1082: ColumnType.DATE,
+    1700: ColumnType.DECIMAL,
 }
 
 
@@ -61,7 +64,7 @@ class PostgresReader:
         cursor = self._cursor
         return [] if cursor is None else self._timed(lambda: cursor.fetchmany(count))
 
-    def columns(self, rows: Sequence[tuple[Any, ...]]) -> tuple[ResultColumn, ...]:  # noqa: ARG002  the server types its results
+    def columns(self, rows: Sequence[tuple[Any, ...]]) -> tuple[ResultColumn, ...]:
         """The columns, as the server types them; known after the first fetch."""
         description = (self._cursor.description if self._cursor else None) or ()
         return tuple(ResultColumn(item.name, _TYPES.get(item.type_code, ColumnType.TEXT)) for item in description)

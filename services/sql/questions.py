@@ -91,13 +91,13 @@ class Questions:
         return Understood(await self._guarded(chosen, question, schema), schema)
 
     async def execute(
-        self, identifier: str, sql: str, max_rows: int = 0, timeout: float | None = None
+        self, identifier: str, sql: str, max_rows: int = 0, seconds: float | None = None
     ) -> AsyncGenerator[Part, None]:
         """Runs a statement. Raises what services.sql.execute.run raises, NotFound and SqlRejected."""
-        rows, seconds = self._limits.rows(max_rows), self._limits.seconds(timeout)
+        rows, limit = self._limits.rows(max_rows), self._limits.seconds(seconds)
         target = await self._databases.target(identifier)
         checked = await asyncio.to_thread(guard.check, sql, target.dialect, rows)
-        async with contextlib.aclosing(self._slots.run(target, checked, rows, seconds)) as parts:
+        async with contextlib.aclosing(self._slots.run(target, checked, rows, limit)) as parts:
             async for part in parts:
                 yield part
 

@@ -13,7 +13,7 @@ from services.sql.linking import REVENUE, Item, LinkIndex, Mention
 from services.sql.query import Link
 from services.sql.schema import Column, Kind, Schema, Table
 from services.sql.tokens import Token
-from services.sql.words import split_name, stem
+from services.sql.words import listed, split_name, stem
 
 _MONTHS = {
     name: number
@@ -22,9 +22,13 @@ _MONTHS = {
          "september sep sept", "october oct", "november nov", "december dec"), 1)
     for name in names.split()
 }  # fmt: skip
+_KEY_WORDS = frozenset(listed("id no num number code key"))
 _NUMERIC = re.compile(r"-?\d+(\.\d+)?")
+_PLACES = frozenset(listed("city state country region town location place district province address county nation"))
+_SIZES = ("size", "area", "acreage", "population", "capacity")
+_SIZE_WORDS = frozenset(listed("largest biggest greatest smallest"))
 _RELATIVE = {("last", "year"), ("this", "year"), ("last", "month"), ("this", "month"), ("last", "week")}
-_GENERAL_SUPERS = frozenset("highest largest biggest greatest lowest smallest most least best worst top".split())
+_GENERAL_SUPERS = frozenset(listed("highest largest biggest greatest lowest smallest most least best worst top"))
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,9 @@ def _period(tokens: Sequence[Token], position: int) -> Mark | None:
         return Mark("period", position, position + 2, text=" ".join(words[:2]))
     if words[0] == "month" and len(words) > 1 and tokens[position + 1].number is not None:
         month, end = int(tokens[position + 1].number or 0), position + 2
-    elif words[0] in _MONTHS and (words[0] not in ("may", "march", "mar") or before in ("in", "of", "since", "after", "before", "during", "for")):
+    elif words[0] in _MONTHS and (
+        words[0] not in ("may", "march", "mar") or before in ("in", "of", "since", "after", "before", "during", "for")
+    ):
         month, end = _MONTHS[words[0]], position + 1
     else:
         month, end = 0, position
@@ -112,7 +118,7 @@ def _period(tokens: Sequence[Token], position: int) -> Mark | None:
     return Mark("period", position, end, text=f"--{month:02d}") if 1 <= month <= 12 else None
 
 
-_YEAR_LEADS = frozenset("in since after before during year until from by".split())
+_YEAR_LEADS = frozenset(listed("in since after before during year until from by"))
 
 
 class Reader:
@@ -133,6 +139,8 @@ class Reader:
         self._mentioned = self._tables(marks)
         self.frame = Frame()
         self.links: list[Link] = []
+        self.loose: list[str] = []
+        """Words that steer a query or hold a value, and found nothing to act on: the reading is then likely wrong."""
         self._aggregate = ""
         self._super: Mark | None = None
         self._popular = ""
@@ -155,7 +163,7 @@ class Reader:
             elif mark.kind == "number":
                 self._read_number(mark, position)
             elif mark.kind == "text":
-                self._read_text(mark.text, position)
+                self._read_text(mark.text)
             else:
                 self._read_period(mark)
         self._finish()
@@ -179,11 +187,13 @@ class Reader:
         def score(item: Item) -> float:
             bonus = 0.0
             if item.column:
-                if item.table in self._mentioned:
+                if self._mentioned.get(item.table, position) != position:
                     near = abs(self._mentioned[item.table] - position)
                     bonus += 0.35 + 0.25 / (1 + near)
                 if item.table in self.frame.tables:
                     bonus += 0.2
+                if item.value is not None and self._after_place_word(mark) and _PLACES & set(split_name(item.column)):
+                    bonus += 0.25
                 if self._last and item.ref == self._last and item.value is not None:
                     bonus += 1.0
                 table = self._schema.by_name[item.table]
@@ -198,7 +208,25 @@ class Reader:
                 bonus += 0.3 if self._group else 0.45
             return item.weight + bonus
 
-        return max(mark.items, key=score)
+        return self._entity(max(mark.items, key=score), mark)
+
+    def _entity(self, item: Item, mark: Mark) -> Item:
+        """A key that is meant as what it identifies: of `student_id`, "student" says the student, not the number."""
+        words = split_name(item.column)
+        if item.value is not None or len(words) < 2 or words[-1] not in _KEY_WORDS:
+            return item
+        if set(mark.words.split()) & {"id", "ids", "identifier", "code", "codes", "number", "numbers", words[-1]}:
+            return item
+        table = self._table(item.table)
+        if (item.column,) == table.primary_key:
+            return replace(item, column="")
+        for key in table.foreign_keys:
+            if key.columns == (item.column,):
+                return replace(item, table=key.referred_table, column="")
+        return item
+
+    def _after_place_word(self, mark: Mark) -> bool:
+        return mark.start > 0 and self._tokens[mark.start - 1].word in ("in", "from", "at", "near")
 
     def _table(self, name: str) -> Table:
         return self._schema.by_name[name]
@@ -211,7 +239,9 @@ class Reader:
         if column is None:
             return ref[1] == REVENUE
         return column.numeric or (
-            column.kind is Kind.TEXT and bool(column.values) and all(_NUMERIC.fullmatch(value) for value in column.values[:20])
+            column.kind is Kind.TEXT
+            and bool(column.values)
+            and all(_NUMERIC.fullmatch(value) for value in column.values[:20])
         )
 
     def _note(self, mark: Mark, item: Item) -> None:
@@ -236,7 +266,7 @@ class Reader:
         elif item.column:
             self._read_column(item, position)
         else:
-            self._read_table(item.table, position)
+            self._read_table(item.table)
 
     def _read_value(self, item: Item, position: int) -> None:
         self._touch(item.table)
@@ -245,15 +275,17 @@ class Reader:
         either = self._or or bool(previous and previous.ref == item.ref and previous.op == "=" and not previous.negated)
         op = {"starts": "starts", "ends": "ends", "contains": "contains"}.get(self._like, "=")
         self.frame.filters.append(
-            Filter(item.ref, op, [item.value or ""], negated=self._take_not(), joined_by_or=either and previous is not None)
+            Filter(
+                item.ref, op, [item.value or ""], negated=self._take_not(), joined_by_or=either and previous is not None
+            )
         )
         self._or, self._like, self._last, self._compare = False, "", None, None
 
     def _unselect(self, ref: Ref, position: int) -> None:
         """`city Hanoi`, `whose city is Hanoi`: the column just selected was the condition's."""
-        if self.frame.select and self.frame.select[-1] == Term(ref) and self._last == ref:
-            if not self._marks[position - 1].is_sign("and", "group"):
-                self.frame.select.pop()
+        just_selected = bool(self.frame.select) and self.frame.select[-1] == Term(ref) and self._last == ref
+        if just_selected and not self._marks[position - 1].is_sign("and", "group"):
+            self.frame.select.pop()
 
     def _take_not(self) -> bool:
         negated, self._negated = self._negated, False
@@ -275,7 +307,7 @@ class Reader:
         elif self._group and not self._aggregate:
             self._add_group(Term(ref))
         elif self._aggregate:
-            self._add_aggregate(ref, following)
+            self._add_aggregate(ref)
         else:
             self._add_select(ref)
         self._last = ref
@@ -294,7 +326,8 @@ class Reader:
 
     def _add_select(self, ref: Ref) -> None:
         term = Term(ref)
-        if self.frame.filters and self.frame.filters[-1].ref == ref and self._last is None:
+        last = self.frame.filters[-1] if self.frame.filters else None
+        if last is not None and last.ref == ref and (self._last is None or last.average):
             # "from Duke college": the column names the value before it.
             return
         if term not in self.frame.select:
@@ -302,7 +335,7 @@ class Reader:
         if self._distinct:
             self.frame.distinct, self._distinct = True, False
 
-    def _add_aggregate(self, ref: Ref, following: Mark | None) -> None:
+    def _add_aggregate(self, ref: Ref) -> None:
         aggregate = self._aggregate
         if aggregate in ("SUM", "AVG") and not self._numeric(ref):
             self._add_select(ref)
@@ -321,7 +354,6 @@ class Reader:
         for earlier, term in enumerate(self.frame.select):
             if term.ref == ("", ""):
                 self.frame.select[earlier] = Term(ref, term.aggregate)
-        del following
 
     def _add_group(self, term: Term) -> None:
         self._group = False
@@ -335,7 +367,9 @@ class Reader:
 
     def _superlative(self, ref: Ref) -> None:
         """A superlative meets its column."""
-        if self._popular or (self._super and self._super.words in ("most", "the most", "fewest", "least") and not self._numeric(ref)):
+        words = self._super.words if self._super else ""
+        counts = words in ("most", "fewest", "least") or words.endswith("number of")
+        if self._popular or (counts and not self._numeric(ref)):
             direction = self._popular or (self._super.sign.value if self._super and self._super.sign else "desc")
             self.frame.groups.append(Term(ref))
             self._add_select(ref)
@@ -360,7 +394,7 @@ class Reader:
         self._limit = None
         self._super, self._popular = None, ""
 
-    def _read_table(self, table: str, position: int) -> None:
+    def _read_table(self, table: str) -> None:
         rows = (table, "*")
         if self._negated and self.frame.tables and table != self.frame.tables[0]:
             self._negated = False
@@ -388,29 +422,43 @@ class Reader:
         elif not self._super:
             self._entity_before_super = True
         self._last = None
-        del position
 
     def _super_table(self, table: str) -> None:
         """`the oldest customer`, `the most orders`."""
         mark = self._super
         assert mark is not None and mark.sign is not None
-        ref = self._hinted(table, mark.sign.hints)
-        if ref is not None:
+        sized = mark.words in _SIZE_WORDS and table == self.frame.tables[0]
+        ref = self._hinted(table, _SIZES if sized else mark.sign.hints)
+        if ref is not None and (ref[0] == table or not sized):
             descending = mark.sign.value == "desc"
             if ref[1].startswith("-"):
                 ref, descending = (ref[0], ref[1][1:]), not descending
             self._rank(Term(ref), "desc" if descending else "asc")
-        elif not mark.sign.hints and mark.words not in ("top", "first", "last", "best", "worst") and self.frame.tables[0] != table:
+        elif (
+            not mark.sign.hints
+            and mark.words not in ("top", "first", "last", "best", "worst")
+            and self.frame.tables[0] != table
+        ):
+            self._rank(Term((table, "*"), "COUNT"), mark.sign.value)
+        elif mark.words in ("most", "fewest", "least") and self.frame.select:
+            # "which city has the most customers": their column counts them.
+            self.frame.groups += [term for term in self.frame.select if not term.aggregate]
             self._rank(Term((table, "*"), "COUNT"), mark.sign.value)
 
     def _hinted(self, table: str, hints: Sequence[str]) -> Ref | None:
-        """The column of a table, or of one beside it, that an adjective is about; `-` before its name turns the order."""
+        """The column of a table, or of one beside it, that an adjective is about; `-` turns the order."""
         near = [table, *(other.name for other in self._schema.tables if self._graph.direct(table, other.name))]
         for hint in hints:
-            for name in near if hint == hints[0] else near[:1]:
+            for name in near if hint == hints[0] and hints is not _SIZES else near[:1]:
                 for column in self._table(name).columns:
-                    measures = column.numeric or column.kind in (Kind.DATE, Kind.TIMESTAMP) or "date" in column.name.lower()
-                    if measures and stem(hint.lstrip("-")) in map(stem, split_name(column.name)) and column.name not in self._table(name).key_columns:
+                    measures = (
+                        column.numeric or column.kind in (Kind.DATE, Kind.TIMESTAMP) or "date" in column.name.lower()
+                    )
+                    if (
+                        measures
+                        and stem(hint.lstrip("-")) in map(stem, split_name(column.name))
+                        and column.name not in self._table(name).key_columns
+                    ):
                         return name, ("-" if hint.startswith("-") else "") + column.name
         return None
 
@@ -459,14 +507,19 @@ class Reader:
             self.frame.both = True
         elif sign.kind == "or":
             self._or = True
+        elif sign.kind == "everything":
+            self.frame.everything = True
         elif sign.kind == "where":
             self._in_where = True
-        elif sign.kind == "and" and self._in_where:
+        elif sign.kind == "and" and self._in_where and self._compare is None:
             self._last = None
 
     def _read_aggregate(self, sign: Sign, following: Mark | None) -> None:
         if self._compare and sign.value == "AVG" and self._last:
             self._add_filter(Filter(self._last, self._compare.sign.value if self._compare.sign else ">", average=True))
+            return
+        if self._compare_number or (self._aggregate not in ("", "COUNT") and sign.value == "COUNT"):
+            # "more than 5 total horses", "the average number of horses": the word belongs to the column.
             return
         if self._aggregate and following is not None and self._aggregate != "COUNT":
             # "average and maximum age": the first waits for the same column.
@@ -499,14 +552,32 @@ class Reader:
         sure = mark.number.is_integer() and 0 < mark.number < 1000
         if self._compare is not None:
             self._compare_with(mark.number, following)
-        elif sure and ((previous and previous.is_sign("super", "popular")) or (following and following.is_sign("super", "popular"))):
+        elif sure and (
+            (previous and previous.is_sign("super", "popular")) or (following and following.is_sign("super", "popular"))
+        ):
             self._limit = int(mark.number)
+        elif previous and previous.is_sign("and", "or") and self._listed_number(mark.number, previous):
+            return
         elif sure and following and any(not item.column for item in following.items) and not self.frame.tables:
             # "5 customers": so many of them.
             self._limit = int(mark.number)
-        elif self._last is not None and self._numeric(self._last) or (self._last and previous and previous.kind == "mention"):
+        elif (self._last is not None and self._numeric(self._last)) or (
+            self._last and previous and previous.kind == "mention"
+        ):
             self._unselect_number(self._last)
             self._add_filter(Filter(self._last, "=", [mark.number]))
+        else:
+            self.loose.append(mark.text)
+
+    def _listed_number(self, number: float, previous: Mark) -> bool:
+        """`in 1999 or 2000`: one more value of the condition before."""
+        last = self.frame.filters[-1] if self.frame.filters else None
+        if last is None or last.op != "=" or not isinstance(last.values[0], float):
+            return False
+        either = previous.is_sign("or") or not self.frame.both
+        self.frame.filters.append(Filter(last.ref, "=", [number], joined_by_or=either))
+        self._or = False
+        return True
 
     def _unselect_number(self, ref: Ref) -> None:
         if self.frame.select and self.frame.select[-1] == Term(ref):
@@ -548,20 +619,22 @@ class Reader:
         self._compare = None
         self.frame.filters.append(found)
 
-    def _read_text(self, text: str, position: int) -> None:
+    def _read_text(self, text: str) -> None:
         """A quoted text that is no known value, or a date."""
         if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
             ref = self._last if self._last and self._is_temporal(self._last) else self._temporal()
             if ref:
-                self._add_filter(Filter(ref, self._compare.sign.value if self._compare and self._compare.sign else "=", [text]))
+                self._add_filter(
+                    Filter(ref, self._compare.sign.value if self._compare and self._compare.sign else "=", [text])
+                )
             return
         ref = self._last or self._text_column()
         if ref is None:
+            self.loose.append(text)
             return
         self._unselect_number(ref)
         self._add_filter(Filter(ref, self._like or "=", [text]))
         self._like = ""
-        del position
 
     def _text_column(self) -> Ref | None:
         for table in self.frame.tables or list(self._mentioned):
@@ -594,6 +667,7 @@ class Reader:
         if ref is None or not self._is_temporal(ref):
             ref = ref or self._year_column()
             if ref is None or not year.isdigit():
+                self.loose.append(mark.text)
                 return
             self._unselect_number(ref)
             self._add_filter(Filter(ref, op, [float(year)]))
@@ -633,6 +707,8 @@ class Reader:
         if self._aggregate == "COUNT" and frame.select and not any(t.aggregate for t in frame.select) and self._group:
             frame.select.append(Term((frame.tables[0], "*"), "COUNT"))
         self._superlative_alone()
+        self.loose += [mark.words for mark in (self._super, self._compare) if mark is not None]
+        self.loose += ["not"] * self._negated + [self._like] * bool(self._like)
 
     def _late_superlative(self) -> None:
         """A superlative whose column came first: `orders by price, highest`, `product with price highest`."""
@@ -667,7 +743,9 @@ def display_columns(table: Table) -> list[str]:
     own = tuple(map(stem, split_name(table.name)))
     pair = [name for words, name in named.items() if words[:1] in (("first",), ("last",)) and words[-1:] == ("name",)]
     for words, name in named.items():
-        if words in (("name",), ("title",)) or (words[-1:] == ("name",) and tuple(map(stem, words[:-1])) in (own, own[-1:])):
+        if words in (("name",), ("title",)) or (
+            words[-1:] == ("name",) and tuple(map(stem, words[:-1])) in (own, own[-1:])
+        ):
             return [name]
     if len(pair) == 2:
         return pair

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from datetime import datetime
+from typing import Any
 
 import grpc
 from google.protobuf import struct_pb2
@@ -19,6 +20,8 @@ from services.sql.execute import Columns, Rows
 from services.sql.questions import Answered, Questions, Understood
 from services.sql.vocabulary import vocabulary
 
+Context = grpc.aio.ServicerContext[Any, Any]
+
 
 class SqlServicer(sql_pb2_grpc.SqlServiceServicer):
     """Implements the service.
@@ -32,65 +35,61 @@ class SqlServicer(sql_pb2_grpc.SqlServiceServicer):
         self._databases = databases
         self._questions = questions
 
-    async def CreateDatabase(  # noqa: N802  the contract's name
-        self, request: sql_pb2.CreateDatabaseRequest, context: grpc.aio.ServicerContext
+    async def CreateDatabase(
+        self, request: sql_pb2.CreateDatabaseRequest, context: Context
     ) -> sql_pb2.CreateDatabaseResponse:
         """Registers a database."""
         asked = request.database
         created = await self._databases.create(request.database_id, asked.url, asked.display_name, asked.description)
         return sql_pb2.CreateDatabaseResponse(database=converters.database(created))
 
-    async def ListDatabases(  # noqa: N802  the contract's name
-        self, request: sql_pb2.ListDatabasesRequest, context: grpc.aio.ServicerContext
+    async def ListDatabases(
+        self, request: sql_pb2.ListDatabasesRequest, context: Context
     ) -> sql_pb2.ListDatabasesResponse:
         """Lists a page of databases."""
         found, token = await self._databases.list(request.page_size, request.page_token)
         return sql_pb2.ListDatabasesResponse(databases=map(converters.database, found), next_page_token=token)
 
-    async def GetDatabase(  # noqa: N802  the contract's name
-        self, request: sql_pb2.GetDatabaseRequest, context: grpc.aio.ServicerContext
-    ) -> sql_pb2.GetDatabaseResponse:
+    async def GetDatabase(self, request: sql_pb2.GetDatabaseRequest, context: Context) -> sql_pb2.GetDatabaseResponse:
         """Gets a database."""
         return sql_pb2.GetDatabaseResponse(database=converters.database(await self._databases.get(_id(request.name))))
 
-    async def DeleteDatabase(  # noqa: N802  the contract's name
-        self, request: sql_pb2.DeleteDatabaseRequest, context: grpc.aio.ServicerContext
+    async def DeleteDatabase(
+        self, request: sql_pb2.DeleteDatabaseRequest, context: Context
     ) -> sql_pb2.DeleteDatabaseResponse:
         """Forgets a database."""
         await self._databases.delete(_id(request.name))
         return sql_pb2.DeleteDatabaseResponse()
 
-    async def GetSchema(  # noqa: N802  the contract's name
-        self, request: sql_pb2.GetSchemaRequest, context: grpc.aio.ServicerContext
-    ) -> sql_pb2.GetSchemaResponse:
+    async def GetSchema(self, request: sql_pb2.GetSchemaRequest, context: Context) -> sql_pb2.GetSchemaResponse:
         """Gets the schema as last read."""
         schema, read = await self._databases.schema(_id(request.name))
         return sql_pb2.GetSchemaResponse(schema=converters.schema(schema, _timestamp(read)))
 
-    async def RefreshSchema(  # noqa: N802  the contract's name
-        self, request: sql_pb2.RefreshSchemaRequest, context: grpc.aio.ServicerContext
+    async def RefreshSchema(
+        self, request: sql_pb2.RefreshSchemaRequest, context: Context
     ) -> sql_pb2.RefreshSchemaResponse:
         """Reads the schema again."""
         schema, read = await self._databases.refresh(_id(request.name))
         return sql_pb2.RefreshSchemaResponse(schema=converters.schema(schema, _timestamp(read)))
 
-    async def GetVocabulary(  # noqa: N802  the contract's name
-        self, request: sql_pb2.GetVocabularyRequest, context: grpc.aio.ServicerContext
+    async def GetVocabulary(
+        self, request: sql_pb2.GetVocabularyRequest, context: Context
     ) -> sql_pb2.GetVocabularyResponse:
         """Gets what people may say about a database; there are forms for English only."""
         schema, _read = await self._databases.schema(_id(request.name))
         english = (request.language_code or "en").lower().split("-")[0] == "en"
         return sql_pb2.GetVocabularyResponse(phrases=vocabulary(schema) if english else [])
 
-    async def GenerateQuery(  # noqa: N802  the contract's name
-        self, request: sql_pb2.GenerateQueryRequest, context: grpc.aio.ServicerContext
+    async def GenerateQuery(
+        self, request: sql_pb2.GenerateQueryRequest, context: Context
     ) -> sql_pb2.GenerateQueryResponse:
         """Turns a question into SQL."""
         found = await self._questions.generate(_id(request.database), request.question, request.engine)
         return sql_pb2.GenerateQueryResponse(query=converters.query(found.query, found.schema.dialect))
 
-    async def ExecuteQuery(  # noqa: N802  the contract's name
-        self, request: sql_pb2.ExecuteQueryRequest, context: grpc.aio.ServicerContext
+    async def ExecuteQuery(
+        self, request: sql_pb2.ExecuteQueryRequest, context: Context
     ) -> AsyncIterator[sql_pb2.ExecuteQueryResponse]:
         """Runs a statement."""
         timeout = request.timeout.ToTimedelta().total_seconds() if request.HasField("timeout") else None
@@ -112,9 +111,7 @@ class SqlServicer(sql_pb2_grpc.SqlServiceServicer):
                 yield sql_pb2.ExecuteQueryResponse(error=to_status(error))
             raise
 
-    async def Ask(  # noqa: N802  the contract's name
-        self, request: sql_pb2.AskRequest, context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[sql_pb2.AskResponse]:
+    async def Ask(self, request: sql_pb2.AskRequest, context: Context) -> AsyncIterator[sql_pb2.AskResponse]:
         """Answers a question."""
         parts = self._questions.ask(_id(request.database), request.question, request.engine, request.max_rows)
         begun = False

@@ -67,7 +67,10 @@ def _sqlite_file(url: URL, root: Path | None) -> Path:
         raise InvalidArgument(FIELD, "SQLite files may not be registered here: PARLEY_SQL_SQLITE_ROOT is not set.")
     if not url.database or url.database.startswith((":", "file:")):
         raise InvalidArgument(FIELD, "it names no file. Write sqlite:///file/path.")
-    path = (root / url.database).resolve()
+    try:
+        path = (root / url.database).resolve()
+    except (OSError, ValueError):
+        raise InvalidArgument(FIELD, "it is not the name of a file.") from None
     # The same words for "missing" and "elsewhere": nobody learns which files exist outside the folder.
     if not path.is_relative_to(root.resolve()) or not path.is_file():
         raise InvalidArgument(FIELD, "there is no such file in the folder that SQLite files may lie in.")
@@ -86,18 +89,14 @@ def connect_sqlite(target: Target) -> sqlite3.Connection:
 
 def connect_postgres(target: Target) -> psycopg2.extensions.connection:
     """A connection whose transactions only read. Raises psycopg2.Error."""
-    import psycopg2  # here: an installation with SQLite databases only needs no driver
+    import psycopg2.extensions  # here: an installation with SQLite databases only needs no driver
 
     url = target.url
-    connection = psycopg2.connect(
-        host=url.host,
-        port=url.port,
-        user=url.username,
-        password=url.password,
-        dbname=url.database,
-        connect_timeout=CONNECT_SECONDS,
-        application_name="parley-sql",
-        **{key: str(value) for key, value in url.query.items() if key == "sslmode"},
+    options = {"sslmode": str(url.query["sslmode"])} if "sslmode" in url.query else {}
+    parts = {"host": url.host, "port": url.port, "user": url.username, "password": url.password, "dbname": url.database}
+    dsn = psycopg2.extensions.make_dsn(
+        **{key: str(value) for key, value in parts.items() if value is not None}, **options
     )
+    connection = psycopg2.connect(dsn, connect_timeout=CONNECT_SECONDS, application_name="parley-sql")
     connection.set_session(readonly=True)
     return connection

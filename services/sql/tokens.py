@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 
 from services.sql.vietnamese import PHRASES, SURE_SIGNS
-from services.sql.words import fold, lemma
+from services.sql.words import fold, lemma, listed
 
 _TOKEN = re.compile(
     r"(?P<quoted>\"[^\"]+\"|“[^”]+”|(?<![\w])'[^']+'(?!\w))"
@@ -22,8 +22,10 @@ _TOKEN = re.compile(
 NUMBER_WORDS = {
     word: float(number)
     for number, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-        "seventeen eighteen nineteen twenty".split()
+        listed(
+            "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+            "seventeen eighteen nineteen twenty"
+        )
     )
 } | {"thirty": 30.0, "forty": 40.0, "fifty": 50.0, "sixty": 60.0, "seventy": 70.0, "eighty": 80.0, "ninety": 90.0}
 NUMBER_WORDS |= {"hundred": 100.0, "thousand": 1000.0, "million": 1e6, "billion": 1e9}
@@ -77,13 +79,34 @@ def _numbers(tokens: list[Token]) -> list[Token]:
     for token in tokens:
         value = NUMBER_WORDS.get(token.word) if token.number is None and not token.quoted else None
         last = found[-1] if found else None
-        if value is None or (token.word == "one" and not (last and last.word in ("than", "least", "most", "exactly", "only"))):
+        if value is None or (
+            token.word == "one" and not (last and last.word in ("than", "least", "most", "exactly", "only"))
+        ):
             found.append(token)
-        elif last and last.number is not None and last.text.isalpha() | (" " in last.text) and (value >= 100 or last.number % 100 >= 20 > 9 >= value):
+        elif (
+            last
+            and last.number is not None
+            and last.text.isalpha() | (" " in last.text)
+            and (value >= 100 or last.number % 100 >= 20 > 9 >= value)
+        ):
             total = last.number * value if value >= 100 else last.number + value
             found[-1] = replace(last, text=f"{last.text} {token.text}", end=token.end, number=total)
         else:
             found.append(replace(token, number=value))
+    return _years(found)
+
+
+def _years(tokens: list[Token]) -> list[Token]:
+    """Years as people say them: `twenty` `twenty five` is 2025, `nineteen` `ninety` is 1990."""
+    found: list[Token] = []
+    for token in tokens:
+        last = found[-1] if found else None
+        spoken = last is not None and last.number in (19.0, 20.0) and not last.text[0].isdigit()
+        if last is not None and spoken and token.number is not None and 10 <= token.number <= 99:
+            year = (last.number or 0.0) * 100 + token.number
+            found[-1] = replace(last, text=f"{last.text} {token.text}", end=token.end, number=year)
+        else:
+            found.append(token)
     return found
 
 
@@ -97,9 +120,7 @@ def _english(tokens: list[Token]) -> list[Token]:
             english = None if any(item.quoted for item in window) else PHRASES.get(tuple(item.word for item in window))
             # A single syllable in a capitalised name is a name: `Hà`, `Mai`, `Nam`.
             if english is not None and not (length == 1 and position and window[0].text[:1].isupper()):
-                found += [
-                    Token(word, word, lemma(word), window[0].start, window[-1].end) for word in english.split()
-                ]
+                found += [Token(word, word, lemma(word), window[0].start, window[-1].end) for word in english.split()]
                 position += length
                 break
         else:

@@ -5,7 +5,8 @@ from __future__ import annotations
 _LEXICON = """
 bao nhieu=how many|co bao nhieu=how many|tong so luong=total quantity|so luong=number of|so=number of|dem=count
 dem so=count|tong so=total number of|tong cong=total|tong=total|tong gia tri=total revenue|trung binh=average
-cao nhat=highest|lon nhat=largest|thap nhat=lowest|nho nhat=smallest|it nhat=least|nhieu nhat=most|dat nhat=most expensive
+cao nhat=highest|lon nhat=largest|thap nhat=lowest|nho nhat=smallest|it nhat=least|nhieu nhat=most
+dat nhat=most expensive
 mac nhat=most expensive|re nhat=cheapest|moi nhat=latest|gan nhat=latest|gan day nhat=latest|cu nhat=oldest
 som nhat=earliest|dau tien=earliest|ban chay nhat=best selling|pho bien nhat=most common|nhat=vi_most
 nhieu hon=more than|lon hon=more than|cao hon=more than|tren=more than|hon=more than|dat hon=more than|it hon=less than
@@ -25,7 +26,8 @@ don dat hang=orders|dat hang=orders|dat=orders|mua=orders|nhan vien=employees|nh
 danh muc=categories|loai=category|nhom hang=categories|chi tiet don hang=order items|gia=price|gia ban=price
 don gia=price|gia tien=price|ton kho=stock|so luong ton=stock|so luong ton kho=stock|luong=salary|muc luong=salary
 thanh pho=city|quoc gia=country|nuoc=country|dat nuoc=country|ten=name|ho ten=name|ho va ten=name|dia chi=address
-so dien thoai=phone|dien thoai=phone|trang thai=status|tinh trang=status|doanh thu=revenue|doanh so=revenue|chuc vu=title
+so dien thoai=phone|dien thoai=phone|trang thai=status|tinh trang=status|doanh thu=revenue|doanh so=revenue
+chuc vu=title
 chuc danh=title|ngay tham gia=joined|ngay dat=order date|ngay dat hang=order date|ngay vao lam=hired|tuoi=age
 hoc sinh=students|sinh vien=students|giao vien=teachers|lop hoc=classes|lop=classes|khoa hoc=courses|khoa=departments
 phong ban=departments|truong=schools|sach=books|tac gia=authors|phim=films|dien vien=actors|bai hat=songs|ca si=singers
@@ -48,7 +50,17 @@ PHRASES: dict[tuple[str, ...], str] = {
 """Folded Vietnamese syllables → English words; none where the phrase says nothing to the rules."""
 
 SURE_SIGNS = (
-    *("bao nhieu", "khach hang", "san pham", "don hang", "nhan vien", "nha cung cap", "danh muc", "liet ke", "hien thi"),
+    *(
+        "bao nhieu",
+        "khach hang",
+        "san pham",
+        "don hang",
+        "nhan vien",
+        "nha cung cap",
+        "danh muc",
+        "liet ke",
+        "hien thi",
+    ),
     *("trung binh", "cao nhat", "thap nhat", "nhieu nhat", "it nhat", "lon nhat", "nho nhat", "dat nhat", "re nhat"),
     *("thanh pho", "danh sach", "cho biet", "cho toi", "moi nhat", "doanh thu", "tong so", "nao", "cua", "nhung"),
     *("nhieu", "khong co", "duoc", "theo", "trong thang", "trong nam", "tat ca", "co bao", "so luong", "la gi", "hon"),

@@ -1,0 +1,143 @@
+"""The engine with a language model, against a scripted OpenAI-compatible server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from aiohttp import web
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from deploy.local import sample_shop
+from parley.sql.v1 import sql_pb2
+
+GOOD = '{"sql": "SELECT count(*) FROM customers;", "explanation": "Counts customers.", "confidence": 0.9}'
+
+
+class Script:
+    """An endpoint that answers with prepared texts and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.answers: list[str] = []
+        self.status = 200
+        self.delay = 0.0
+        self.requests: list[dict[str, Any]] = []
+        self.keys: list[str | None] = []
+        self.url = ""
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.requests.append(await request.json())
+        self.keys.append(request.headers.get("Authorization"))
+        await asyncio.sleep(self.delay)
+        if self.status != 200:
+            return web.Response(status=self.status, text="secret detail")
+        text = self.answers.pop(0)
+        if text == "garbage":
+            return web.Response(text="<html>")
+        return web.json_response({"choices": [{"message": {"role": "assistant", "content": text}}]})
+
+
+@pytest.fixture
+async def script() -> AsyncIterator[Script]:
+    found = Script()
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", found.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    found.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    yield found
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def llm_stub(
+    serve: Callable[..., AbstractAsyncContextManager[Any]], script: Script, tmp_path: Path,
+    register: Callable[..., Awaitable[sql_pb2.Database]],
+) -> AsyncIterator[Any]:  # fmt: skip
+    sample_shop.build(tmp_path / "shop.sqlite")
+    options = {"llm_base_url": script.url, "llm_api_key": "hunter2", "llm_model": "tiny", "llm_timeout": 0.5}
+    async with serve(**options) as stub:
+        await register(stub, "shop", "sqlite:///shop.sqlite")
+        yield stub
+
+
+async def ask(stub: Any, question: str = "how many customers are there") -> list[Any]:
+    request = sql_pb2.AskRequest(database="databases/shop", question=question, engine="tiny")
+    return [part async for part in stub.Ask(request)]
+
+
+async def refusal(stub: Any) -> tuple[grpc.StatusCode, str, str]:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await ask(stub)
+    info = error_details_pb2.ErrorInfo()
+    status = rpc_status.from_call(caught.value)  # type: ignore[arg-type]  # its stubs know the synchronous call only
+    assert status is not None
+    assert any(detail.Unpack(info) for detail in status.details)
+    info.reason = info.reason.removeprefix("ERROR_REASON_")
+    return caught.value.code(), info.reason, status.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD,
+        f"```json\n{GOOD}\n```",
+        f"<think>{{hm}}</think>Here: {GOOD}",
+        "```sql\nSELECT count(*) FROM customers\n```",
+    ],
+)
+async def test_it_answers_with_the_models_statement(llm_stub: Any, script: Script, text: str) -> None:
+    script.answers = [text]
+    parts = await ask(llm_stub)
+    assert parts[1].query.engine == "tiny"
+    assert parts[-1].answer.text == "The answer is 400."
+    assert script.keys == ["Bearer hunter2"]
+
+
+async def test_only_the_linked_part_of_the_schema_is_told(llm_stub: Any, script: Script) -> None:
+    script.answers = [GOOD]
+    await ask(llm_stub, "how many products are in Electronics")
+    prompt = script.requests[0]["messages"][0]["content"]
+    assert "TABLE products" in prompt
+    assert "TABLE categories" in prompt
+    assert "TABLE employees" not in prompt
+
+
+@pytest.mark.parametrize("bad", ["DELETE FROM customers", "SELECT nothing FROM customers"])
+async def test_a_refused_statement_gets_one_repair(llm_stub: Any, script: Script, bad: str) -> None:
+    script.answers = [json.dumps({"sql": bad}), GOOD]
+    parts = await ask(llm_stub)
+    assert [part.WhichOneof("part") for part in parts] == ["linked_schema", "query", "columns", "rows", "answer"]
+    assert bad in script.requests[1]["messages"][2]["content"]
+
+
+async def test_a_writing_model_never_reaches_the_database(llm_stub: Any, script: Script) -> None:
+    script.answers = [json.dumps({"sql": "DELETE FROM customers"})] * 2
+    assert (await refusal(llm_stub))[1] == "QUESTION_NOT_UNDERSTOOD"
+    assert len(script.requests) == 2
+
+
+async def test_a_model_may_refuse(llm_stub: Any, script: Script) -> None:
+    script.answers = ['{"sql": "", "explanation": "There is no weather here"}']
+    code, reason, message = await refusal(llm_stub)
+    assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "QUESTION_NOT_UNDERSTOOD")
+    assert "There is no weather here." in message
+
+
+@pytest.mark.parametrize("fault", ["garbage", "no statement", "status", "slow"])
+async def test_an_endpoint_that_fails_is_named_without_its_words(llm_stub: Any, script: Script, fault: str) -> None:
+    script.answers = [fault]
+    script.status = 500 if fault == "status" else 200
+    script.delay = 2.0 if fault == "slow" else 0.0
+    code, reason, message = await refusal(llm_stub)
+    assert (code, reason) == (grpc.StatusCode.UNAVAILABLE, "UPSTREAM_FAILED")
+    assert "secret" not in message
