@@ -37,13 +37,17 @@ def _add_call(_logger: object, _method: str, event: MutableMapping[str, Any]) ->
     return event
 
 
-def configure_logs(service: str, level: str) -> None:
-    """Sends logs to standard error as JSON lines.
+# Without the values of local variables: those hold URLs with passwords, prompts and audio.
+_exceptions = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
-    Args:
-        service: Name of the service, in every line.
-        level: debug, info, warning or error.
-    """
+
+def _stderr(*_names: str) -> structlog.WriteLogger:
+    """A logger on standard error as it is now: tests replace it."""
+    return structlog.WriteLogger(sys.stderr)
+
+
+def _configure(service: str, level: int, *, cache: bool) -> None:
+    """Sets up structlog. Only a process whose standard error stays the same may keep its loggers."""
 
     def add_service(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         event["service"] = service
@@ -55,13 +59,27 @@ def configure_logs(service: str, level: str) -> None:
             _add_call,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
+            _exceptions,
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=_stderr,
+        cache_logger_on_first_use=cache,
     )
+
+
+# Until configure_logs is called, and where it never is, as in tests: structlog's own default shows local variables.
+_configure("parley", logging.INFO, cache=False)
+
+
+def configure_logs(service: str, level: str) -> None:
+    """Sends logs to standard error as JSON lines.
+
+    Args:
+        service: Name of the service, in every line.
+        level: debug, info, warning or error.
+    """
+    _configure(service, LEVELS[level], cache=True)
     # Libraries log through the standard library: their warnings come out beside ours, as they are.
     logging.basicConfig(stream=sys.stderr, level=max(LEVELS[level], logging.WARNING))
 

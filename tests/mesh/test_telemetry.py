@@ -110,3 +110,24 @@ log.info("seen", rows=3)
     entry = json.loads(line)
     assert (entry["service"], entry["module"], entry["event"], entry["rows"]) == ("sql", "here", "seen", 3)
     assert (entry["method"], entry["request_id"], entry["trace_id"]) == ("/a.B/C", "r-1", "a" * 32)
+
+
+def test_a_logged_exception_shows_no_values_of_variables() -> None:
+    program = """
+from services.mesh import telemetry
+if CONFIGURED:
+    telemetry.configure_logs("sql", "info")
+log = telemetry.get_logger("here")
+def connect(url):
+    raise RuntimeError("no such host")
+try:
+    connect("postgresql://ann:" + "hunter" + str(2) + "@db/shop")
+except RuntimeError as error:
+    log.error("unexpected error", exc_info=error)
+"""
+    for configured in ("True", "False"):
+        command = [sys.executable, "-c", program.replace("CONFIGURED", configured)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        printed = done.stdout + done.stderr
+        assert "no such host" in printed
+        assert "hunter2" not in printed
