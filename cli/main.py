@@ -27,6 +27,8 @@ app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    # Boxes are for terminals: piped help and usage errors are plain lines.
+    rich_markup_mode="rich" if output.on_terminal() else None,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 the server said no, 2 wrong usage, 3 no gateway answers, 130 interrupted.",
 )

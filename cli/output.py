@@ -134,8 +134,13 @@ def result_grid(columns: Sequence[dict[str, Any]], rows: Iterable[Sequence[Any]]
         numeric = column.get("type") in NUMERIC
         grid.add_column(_plain(str(column.get("name", ""))), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        grid.add_row(*(Text("NULL", style="dim") if value is None else _plain(cell(value)) for value in row))
+        grid.add_row(*(Text("NULL", style="dim") if value is None else _plain(readable(value)) for value in row))
     return grid
+
+
+def readable(value: Any) -> str:
+    """A value for people: as `cell`, without the digits that binary fractions trail."""
+    return f"{value:.10g}" if isinstance(value, float) and not value.is_integer() else cell(value)
 
 
 def cell(value: Any) -> str:

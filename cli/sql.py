@@ -72,7 +72,10 @@ def add(
     gateway: GatewayOption = DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
-    """Register a database by its URL; its schema is read at once."""
+    """Register a database by its URL.
+
+    Its schema is read at once; a database that cannot be reached is not registered.
+    """
     body = {"url": _url(url), "description": description}
     with Gateway(gateway) as client:
         try:
@@ -121,7 +124,7 @@ def schema(
     gateway: GatewayOption = DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a database's tables, columns, keys and sample values."""
+    """Show tables, columns, keys and sample values."""
     path = f"/api/v1/{resource('databases', name)}/schema"
     with Gateway(gateway) as client:
         found = (client.post(f"{path}:refresh", {}) if refresh else client.get(path)).get("schema", {})
@@ -163,7 +166,10 @@ def ask(
     gateway: GatewayOption = DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask a database a question: the SQL, its rows, and a sentence that answers."""
+    """Ask a database a question.
+
+    Shows the SQL, its rows, and a sentence that answers.
+    """
     with Gateway(gateway) as client:
         name = _database(client, database)
         body: Json = {"question": question, "engine": engine}

@@ -162,7 +162,10 @@ class Display:
 
 
 def down(state: StateOption = STATE) -> None:
-    """Stop everything, also what a killed `parley up` left behind."""
+    """Stop everything.
+
+    That includes what a `parley up` that was killed has left behind.
+    """
     from deploy.local import stack
 
     output.note("Stopped." if stack.down(state) else f"Nothing is running in {state}.")

@@ -14,7 +14,6 @@ import json
 import mimetypes
 import shlex
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -22,13 +21,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import grpc
 from google.protobuf import json_format
 from rich.console import Console
 
 from deploy.local import espeak, ports, sample_shop, stack
+from deploy.local.demo_check import DemoFailedError, Question, Shop
 from deploy.local.demo_view import View
 from deploy.local.settings import StackSettings
 from deploy.local.supervisor import StartError
@@ -40,75 +40,18 @@ from parley.sql.v1 import sql_pb2, sql_pb2_grpc
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "parley-embedded"
 DATABASE = "databases/shop"
+# The services that a question goes through.
+TYPED_WAY = {"chat", "sql"}
+SPOKEN_WAY = TYPED_WAY | {"asr"}
 
 
-class Question(NamedTuple):
-    """A question, and the statement that gives its answer."""
-
-    text: str
-    sql: str
-
-
-SPOKEN = Question("How many customers are there?", "SELECT count(*) FROM customers")
-ENGLISH = Question(
-    "How many products are there in each category?",
-    "SELECT c.name, count(*) FROM products AS p JOIN categories AS c ON c.id = p.category_id GROUP BY c.name",
+SPOKEN = Question(
+    "What is the average price of products in each category?",
+    "SELECT c.name, avg(p.price) FROM products AS p JOIN categories AS c ON c.id = p.category_id GROUP BY c.name",
 )
+ENGLISH = Question("Which five products cost the most?", "SELECT name FROM products ORDER BY price DESC LIMIT 5")
 VIETNAMESE = Question("Có bao nhiêu khách hàng ở Đà Lạt?", "SELECT count(*) FROM customers WHERE city = 'Đà Lạt'")
 OPENAI = Question("How many orders were cancelled?", "SELECT count(*) FROM orders WHERE status = 'cancelled'")
-
-
-class DemoFailedError(Exception):
-    """An exchange did not give what it should; the message says which and what."""
-
-
-class Shop:
-    """The sample shop, asked directly: what the answers are checked against.
-
-    Args:
-        path: Its SQLite file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def rows(self, sql: str) -> list[list[Any]]:
-        """The rows of a statement."""
-        with closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True)) as connection:
-            return [list(row) for row in connection.execute(sql)]
-
-    def check(self, table: dict[str, Any], question: Question | None) -> str:
-        """Says how a table was checked. Raises DemoFailedError when it is not what the database says.
-
-        Args:
-            table: A ResultTable in JSON.
-            question: What was asked; None for a person's own recording, whose answer only has to be what its SQL gives.
-        """
-        sql = question.sql if question else table.get("sql", "")
-        expected, got = self.rows(sql), table.get("rows", [])
-        if _comparable(expected) != _comparable(got):
-            raise DemoFailedError(f"the rows differ from {sql!r}: expected {expected[:5]}, got {got[:5]}")
-        count = len(expected)
-        return f"{count} row{'' if count == 1 else 's'}, the same as asked directly of the database: {sql}"
-
-    def check_text(self, text: str, question: Question) -> str:
-        """Says how a sentence was checked. Raises DemoFailedError when it lacks the figure."""
-        figure = str(self.rows(question.sql)[0][0])
-        if figure not in text.replace(",", "").replace(".", ""):
-            raise DemoFailedError(f"the answer lacks the figure {figure}: {text!r}")
-        return f"says {figure}, as the database does: {question.sql}"
-
-
-def _comparable(rows: Sequence[Sequence[Any]]) -> list[list[str]]:
-    """Rows in an order of their own, numbers without their notation: 3, 3.0 and "3.00" are the same figure."""
-    return sorted([_value(value) for value in row] for row in rows)
-
-
-def _value(value: Any) -> str:
-    try:
-        return f"{float(value):.6g}"
-    except (TypeError, ValueError):
-        return str(value)
 
 
 class Demo:
@@ -173,23 +116,24 @@ class Demo:
 
     def _spoken_over_grpc(self) -> None:
         self._view.heading(1, "A spoken question, over gRPC with the Python stub")
+        audio = self._attachment()
         self._view.code(
-            "chat.SendMessage(SendMessageRequest(conversation=…,\n"
-            f'    attachments=[Attachment(filename="{self._recording.name}", content_type=…, content=…)]))',
+            f'audio = Attachment(filename="{audio.filename}", content_type="{audio.content_type}", content=recording)\n'
+            "for event in chat.SendMessage(SendMessageRequest(conversation=conversation.name, attachments=[audio])):",
             "python",
         )
         said = f"“{self._asked.text}” (espeak-ng's voice)" if self._asked else "your own recording"
         self._view.person(f"♪ {self._recording.name}: {said}")
-        self._send(chat_pb2.SendMessageRequest(attachments=[self._attachment()]), self._asked, "Python stub, gRPC")
+        self._send(chat_pb2.SendMessageRequest(attachments=[audio]), self._asked)
 
     def _typed(self) -> None:
         self._view.heading(3, "Typed questions, in English and in Vietnamese, over gRPC")
         for question in (ENGLISH, VIETNAMESE):
             self._view.person(question.text)
-            self._send(chat_pb2.SendMessageRequest(text=question.text), question, "Python stub, gRPC")
+            self._send(chat_pb2.SendMessageRequest(text=question.text), question)
             self._view.console.print()
 
-    def _send(self, request: chat_pb2.SendMessageRequest, question: Question | None, client: str) -> None:
+    def _send(self, request: chat_pb2.SendMessageRequest, question: Question | None) -> None:
         """Sends a message and shows, checks and traces the answer."""
         request.conversation = self._conversation()
         root, began = Root.new(), time.time_ns()
@@ -197,7 +141,7 @@ class Demo:
         tables = self._show(json_format.MessageToDict(event) for event in stream)
         ended = time.time_ns()
         self._verify(tables, question)
-        self._way(client, root, began, ended)
+        self._way("Python stub, gRPC", root, began, ended, SPOKEN_WAY if request.attachments else TYPED_WAY)
 
     def _show(self, events: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
         """Shows the events as they come and returns the tables. Raises DemoFailedError when the last is missing."""
@@ -229,11 +173,13 @@ class Demo:
             raise DemoFailedError("no rows came: the question did not lead to a query")
         self._view.checked(self._shop.check(tables[-1], question))
 
-    def _way(self, client: str, root: Root, began: int, ended: int) -> None:
-        """Shows the way of a request. Raises DemoFailedError when no trace of it arrived."""
-        below = hops(self._receiver.trace(root), root.span_id)
-        if not below:
-            raise DemoFailedError("no trace of the request arrived")
+    def _way(self, client: str, root: Root, began: int, ended: int, through: set[str]) -> None:
+        """Shows the way of a request. Raises DemoFailedError when its trace lacks a service that it went through."""
+        spans = self._receiver.trace(root)
+        below = hops(spans, root.span_id)
+        missing = through - {span.service for span in spans}
+        if missing or not below:
+            raise DemoFailedError(f"the trace of the request lacks {', '.join(sorted(missing)) or 'its root'}")
         self._view.hops(client, began, ended, below)
 
     def _spoken_over_rest(self) -> None:
@@ -260,13 +206,16 @@ class Demo:
         events = []
         for line in self._lines(command, url, file, root):
             self._view.line(line if len(line) <= 300 else f"{line[:300]} … ({len(line) - 300} more characters)")
-            events.append(json.loads(line))
+            try:
+                events.append(json.loads(line))
+            except ValueError:
+                raise DemoFailedError(f"the answer is not lines of JSON: {line[:200]!r}") from None
         ended = time.time_ns()
         tables = [event["toolResult"]["table"] for event in events if "table" in event.get("toolResult", {})]
         if not events or "done" not in events[-1]:
             raise DemoFailedError(f"the stream did not end with done: {events[-1:]}")
         self._verify(tables, self._asked)
-        self._way("curl, HTTP/1.1 and JSON", root, began, ended)
+        self._way("curl, HTTP/1.1 and JSON", root, began, ended, SPOKEN_WAY)
 
     def _lines(self, command: list[str], url: str, file: Path, root: Root) -> Iterator[str]:
         """The lines of the answer, as they arrive: from curl, or where there is none from httpx."""
@@ -294,28 +243,40 @@ class Demo:
             f'    messages=[{{"role": "user", "content": "{OPENAI.text}"}}])',
             "python",
         )
-        from openai import OpenAI
-
         self._view.person(OPENAI.text)
         root = Root.new()
-        with OpenAI(base_url=f"{self._url}/v1", api_key="unused", max_retries=0, timeout=120) as client:
-            began = time.time_ns()
-            stream = client.chat.completions.create(
-                model=MODEL,
-                messages=[{"role": "user", "content": OPENAI.text}],
-                stream=True,
-                extra_headers={"traceparent": root.traceparent},
-            )
-            self._view.answer_begins()
-            said = ""
-            for chunk in stream:
-                text = chunk.choices[0].delta.content if chunk.choices else None
-                said += text or ""
-                self._view.part(text or "")
-            ended = time.time_ns()
+        said, began = self._said_to_sdk(root)
+        ended = time.time_ns()
         self._view.console.print()
         self._view.checked(self._shop.check_text(said, OPENAI))
-        self._way("OpenAI SDK, server-sent events", root, began, ended)
+        self._way("OpenAI SDK, server-sent events", root, began, ended, TYPED_WAY)
+
+    def _said_to_sdk(self, root: Root) -> tuple[str, int]:
+        """Asks with the OpenAI SDK and shows the answer as it streams; returns it, and when the request was sent.
+
+        Raises:
+            DemoFailedError: The SDK reports an error.
+        """
+        from openai import OpenAI, OpenAIError
+
+        said = ""
+        try:
+            with OpenAI(base_url=f"{self._url}/v1", api_key="unused", max_retries=0, timeout=120) as client:
+                began = time.time_ns()
+                stream = client.chat.completions.create(
+                    model=MODEL,
+                    messages=[{"role": "user", "content": OPENAI.text}],
+                    stream=True,
+                    extra_headers={"traceparent": root.traceparent},
+                )
+                self._view.answer_begins()
+                for chunk in stream:
+                    text = (chunk.choices[0].delta.content if chunk.choices else None) or ""
+                    said += text
+                    self._view.part(text)
+        except OpenAIError as error:
+            raise DemoFailedError(f"the OpenAI SDK reports: {error}") from error
+        return said, began
 
 
 @contextmanager
@@ -356,7 +317,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     recording = parser.parse_args(arguments).audio
     if recording is not None and not (recording.is_file() and recording.stat().st_size):
         parser.error(f"--audio: {recording} is not a file with something in it")
-    view = View(Console(highlight=False, soft_wrap=False))
+    # Logs are wider than the 80 columns that are assumed where there is no terminal.
+    view = View(Console(highlight=False, width=None if sys.stdout.isatty() else 110))
     try:
         with workspace() as folder:
             demonstrate(folder, recording, view)
@@ -376,7 +338,10 @@ def demonstrate(folder: Path, recording: Path | None, view: View) -> None:
     sample_shop.build(shop.path)
     asked = None if recording else SPOKEN
     if recording is None:
-        recording = espeak.synthesise(SPOKEN.text, folder / "question.wav")
+        try:
+            recording = espeak.synthesise(SPOKEN.text, folder / "question.wav")
+        except RuntimeError as error:
+            raise DemoFailedError(str(error)) from error
     with Receiver() as receiver, running(folder, receiver, view) as address:
         Demo(address, receiver, shop, recording, asked, folder, view).run()
 

@@ -15,11 +15,15 @@ from cli.output import result_grid, safe
 from deploy.local.tracing import Hop
 
 BARS = 20
+SHOWN_ROWS = 15
+TRITON = "Triton"
 MINIMUM_MS = 0.05
+# What steps within a service are called, where their own names say little to a newcomer.
+STEPS = {"database.transaction": "its own database", "database.execute": "your database"}
 COLOURS = {"client": "white", "envoy": "blue", "chat": "green", "sql": "magenta", "asr": "yellow"}
 NEXT = (
     ("make demo AUDIO=question.wav", "your own voice"),
-    (". .venv/bin/activate && parley up", "the stack, on port 8080"),
+    (". .venv/bin/activate && parley up --detach", "the stack, on port 8080"),
     ("python -m deploy.local.sample_shop .parley/databases/shop.db", "the sample shop"),
     ("parley sql add shop .parley/databases/shop.db", "register it"),
     ('parley ask "Which products cost more than 500?"', "ask"),
@@ -33,8 +37,8 @@ class Row(NamedTuple):
     guide: str
     label: str
     service: str
-    start: int
-    """Nanoseconds since 1970."""
+    start: int | None
+    """Nanoseconds since 1970; None where nobody measured it."""
     milliseconds: float
     remark: str
 
@@ -73,11 +77,15 @@ class View:
 
     def code(self, source: str, language: str) -> None:
         """What a person would write to do the same."""
-        self.console.print(Padding(Syntax(source, language, theme="ansi_dark", background_color="default"), (0, 2)))
+        self.console.print(
+            Padding(Syntax(source, language, theme="ansi_dark", background_color="default", word_wrap=True), (0, 2))
+        )
 
     def table(self, columns: Sequence[dict[str, Any]], rows: Sequence[Sequence[Any]]) -> None:
         """Rows of a result."""
-        self.console.print(Padding(result_grid(columns, rows), (0, 0, 0, 8)))
+        self.console.print(Padding(result_grid(columns, rows[:SHOWN_ROWS]), (0, 0, 0, 8)))
+        if len(rows) > SHOWN_ROWS:
+            self.note(f"        … and {len(rows) - SHOWN_ROWS} more rows")
 
     def answer_begins(self) -> None:
         """Goes before the parts of an answer."""
@@ -110,7 +118,7 @@ class View:
         self.console.print()
         self.console.print(Rule(Text(" Now you ", style="reverse bold"), align="left"))
         for command, what in NEXT:
-            self.console.print(Text.assemble((f"  {command:<60}", "bold"), (what, "dim")), soft_wrap=True)
+            self.console.print(Text.assemble((f"  {command:<64}", "bold"), (what, "dim")), soft_wrap=True)
 
     def checked(self, text: str) -> None:
         """A check that held."""
@@ -132,15 +140,15 @@ class View:
         for row in rows:
             name = Text.assemble((row.guide, "dim"), (row.label, COLOURS.get(row.service, "")))
             name.pad_right(width - len(row.guide + row.label))
-            bar = _bar((row.start - start) / 1e6, row.milliseconds, total)
+            bar = " " * BARS if row.start is None else _bar((row.start - start) / 1e6, row.milliseconds, total)
             took = f"{row.milliseconds:10,.1f} ms"
             colour = COLOURS.get(row.service, "")
             self.console.print(
                 Text.assemble("  ", name, took, "  ", (bar, colour), "  ", (row.remark, "dim")), soft_wrap=True
             )
         if not self._explained:
-            self.note("  ¹ the client's time without the services': Envoy, loopback and the client itself")
-            self.note("  ² between the two services: the caller's time for the call without the called one's")
+            self.note("  ¹ the client's time less that of the services: Envoy with loopback and the client's own work")
+            self.note("  ² the caller's time for the call less that of the called service")
             self._explained = True
 
 
@@ -148,7 +156,7 @@ def _rows(client: str, start: int, total: float, below: Sequence[Hop]) -> Iterat
     """The lines of the tree: the client, Envoy between, then what lies behind it."""
     behind = sum(hop.span.milliseconds for hop in below)
     yield Row("", f"client  {client}", "client", start, total, "")
-    yield Row("└─ ", "Envoy", "envoy", start, total, f"{total - behind:,.1f} ms its own¹")
+    yield Row("└─ ", "Envoy", "envoy", None, total - behind, "¹")
     yield from _below(below, "   ")
 
 
@@ -160,7 +168,7 @@ def _below(found: Sequence[Hop], indent: str) -> Iterator[Row]:
         label = label_of(hop) + (f" ×{count}" if count > 1 else "")
         yield Row(indent + ("└─ " if last else "├─ "), label, hop.span.service, hop.span.start, milliseconds, remark)
         # The call to Triton lies below the step that names the model: the same hop.
-        if not label.startswith("Triton"):
+        if not label.startswith(TRITON):
             yield from _below(hop.below, indent + ("   " if last else "│  "))
 
 
@@ -168,7 +176,8 @@ def _merged(found: Sequence[Hop]) -> list[tuple[Hop, int, float]]:
     """Steps that repeat (a transaction for each event) as one line: the first, how many, their time together."""
     kept: dict[tuple[str, str], list[Hop]] = {}
     for hop in found:
-        key = (hop.span.kind, label_of(hop)) if not hop.below else (hop.span.span_id, "")
+        label = label_of(hop)
+        key = (hop.span.span_id, "") if hop.below and not label.startswith(TRITON) else (hop.span.kind, label)
         kept.setdefault(key, []).append(hop)
     return [(same[0], len(same), sum(hop.span.milliseconds for hop in same)) for same in kept.values()]
 
@@ -181,8 +190,8 @@ def label_of(hop: Hop) -> str:
     if span.kind == "server":
         return f"{span.service}  {method}"
     if "inference" in span.name.lower() or span.name.startswith("triton"):
-        return f"Triton  {model or method}"
-    return " ".join(part for part in (method, model) if part)
+        return f"{TRITON}  {model or method}"
+    return " ".join(part for part in (STEPS.get(method, method), model) if part)
 
 
 def _bar(offset: float, length: float, total: float) -> str:

@@ -111,6 +111,8 @@ def environment(repository: Path) -> dict[str, str]:
         # A relocated interpreter does not find its standard library from inside the stub.
         "PYTHONHOME": sys.base_prefix,
         "PYTHONDONTWRITEBYTECODE": "1",
+        # The stub does not take the locale's encoding: texts would be read as ASCII.
+        "PYTHONUTF8": "1",
         # Each model has one instance for each core; threads inside an instance would only fight over them.
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Gateway, Reply, Run, json_reply
+from tests.cli.conftest import Gateway, Reply, Run, json_reply, start
 
 UPLOAD = "/v1/audio/transcriptions"
 
@@ -84,6 +85,16 @@ def test_a_recording_that_fails_does_not_stop_the_others(gateway: Gateway, run: 
         *(f"parley: {file}: file: This is not audio." for file in recordings),
         "parley: 2 of 2 recordings failed.",
     ]
+
+
+def test_ctrl_c_hangs_up_and_exits_with_130(listening: Gateway, recordings: list[str]) -> None:
+    listening.on("POST", UPLOAD, Reply(then_hang=True))
+    with start(listening.url, "transcribe", recordings[0]) as process:
+        assert listening.arrived[UPLOAD].wait(20)
+        process.send_signal(signal.SIGINT)
+        out, _err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (130, "")
+    assert listening.hung_up.wait(10)
 
 
 def test_a_folder_that_cannot_be_written_is_named(listening: Gateway, run: Run, recordings: list[str]) -> None:

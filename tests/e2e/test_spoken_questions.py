@@ -1,9 +1,10 @@
-"""Spoken questions about the sample shop lead to the same SQL as typed ones: Triton, asr and the sql engine, all real."""
+"""Spoken questions about the sample shop lead to the same SQL as typed ones: real Triton, real asr, real sql engine."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,7 +78,7 @@ async def test_spoken_questions_lead_to_the_sql_of_typed_ones(
     config = asr_pb2.RecognitionConfig(hints=asr_pb2.RecognitionHints(phrases=vocabulary(shop)))
     missed: list[tuple[str, str]] = []
     async with serve_asr(own_triton) as address, channels.channel(address) as channel:
-        asr = asr_pb2_grpc.SpeechRecognitionStub(channel)
+        asr: Any = asr_pb2_grpc.SpeechRecognitionStub(channel)  # typed for the synchronous API
         for question in QUESTIONS:
             audio = synthesise(question, tmp_path / "question.wav", voice=voice).read_bytes()
             heard = (await asr.Recognize(asr_pb2.RecognizeRequest(config=config, audio=audio))).transcript.text
