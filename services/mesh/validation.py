@@ -14,6 +14,15 @@ from services.mesh.errors import FieldViolation, InvalidRequest
 SHOWN = 16
 
 
+# What the patterns of protos/ mean, in words; a test wants every pattern here.
+PATTERNS = {
+    "^[a-z][a-z0-9-]{0,62}$": "must be lower-case letters, digits and hyphens, start with a letter, at most 63 long",
+    "^databases/[a-z][a-z0-9-]{0,62}$": "must be databases/{database}, e.g. databases/shop",
+    "^(databases/[a-z][a-z0-9-]{0,62})?$": "must be empty or databases/{database}, e.g. databases/shop",
+    "^conversations/[0-9a-zA-Z-]{1,64}$": "must be conversations/{conversation}, as CreateConversation gave it",
+    "^(messages/[0-9a-zA-Z-]{1,64})?$": "must be empty or messages/{message}, as ListMessages gives it",
+    "^generations/[0-9a-zA-Z-]{1,64}$": "must be generations/{generation}, as the stream's first event gave it",
+}
 # The extensions that hold rules.
 MESSAGE: Any = validate_pb2.message
 ONEOF: Any = validate_pb2.oneof
@@ -32,7 +41,7 @@ def check(message: Message) -> None:
         return
     violations = protovalidate.collect_violations(message)
     if violations:
-        raise InvalidRequest([FieldViolation(_path(v), v.proto.message or v.proto.rule_id) for v in violations[:SHOWN]])
+        raise InvalidRequest([FieldViolation(_path(v), _said(v)) for v in violations[:SHOWN]])
 
 
 def has_rules(message: Any, seen: set[str]) -> bool:
@@ -51,6 +60,13 @@ def has_rules(message: Any, seen: set[str]) -> bool:
         or any(field.GetOptions().HasExtension(FIELD) for field in message.fields)
         or any(field.message_type is not None and has_rules(field.message_type, seen) for field in message.fields)
     )
+
+
+def _said(violation: protovalidate.Violation) -> str:
+    """What is wrong, and what would be right."""
+    if violation.proto.rule_id == "string.pattern":
+        return PATTERNS.get(str(violation.rule_value), violation.proto.message)
+    return violation.proto.message or violation.proto.rule_id
 
 
 def _path(violation: protovalidate.Violation) -> str:
