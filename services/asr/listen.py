@@ -9,6 +9,9 @@ import numpy as np
 from services.asr.endpoint import WINDOW, Endpointer, EndpointOptions, Stretch
 from services.asr.models import RATE, Engine, Samples
 
+SILENT = 1e-4
+"""Peak (-80 dBFS) below which nobody needs to be asked whether it is speech."""
+
 
 class Utterance(NamedTuple):
     """The audio of one segment of speech."""
@@ -65,7 +68,10 @@ class Listener:
         return None if start is None else Utterance(self._slice(start, self.heard), start / RATE)
 
     async def _judge(self, windows: Samples) -> list[Utterance]:
-        probabilities, self._state = await self._engine.speech(windows, self._state)
+        if float(np.abs(windows).max()) < SILENT:
+            probabilities, self._state = np.zeros(len(windows) // WINDOW, np.float32), None
+        else:
+            probabilities, self._state = await self._engine.speech(windows, self._state)
         self._judged += len(windows)
         found = self._cut(self._endpointer.feed(probabilities))
         self._forget(self._endpointer.needed)

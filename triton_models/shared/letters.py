@@ -24,16 +24,12 @@ class Rule(NamedTuple):
 
 
 VOWEL = "[aeiouy]"
-CONSONANTS = {
-    **{"b": "B", "d": "D", "f": "F", "h": "HH", "j": "JH", "k": "K", "l": "L", "m": "M", "n": "N", "p": "P"},
-    **{"q": "K", "r": "R", "s": "S", "t": "T", "v": "V", "w": "W", "z": "Z"},
-}
-SPELLED = {
-    **{"a": "EY", "b": "B IY", "c": "S IY", "d": "D IY", "e": "IY", "f": "EH F", "g": "JH IY", "h": "EY CH"},
-    **{"i": "AY", "j": "JH EY", "k": "K EY", "l": "EH L", "m": "EH M", "n": "EH N", "o": "OW", "p": "P IY"},
-    **{"q": "K Y UW", "r": "AA R", "s": "EH S", "t": "T IY", "u": "Y UW", "v": "V IY", "x": "EH K S", "y": "W AY"},
-    **{"w": "D AH B AH L Y UW", "z": "Z IY"},
-}
+CONSONANTS = {letter: letter.upper() for letter in "bdfjklmnprstvwz"} | {"h": "HH", "j": "JH", "q": "K"}
+NAMES = (
+    "EY,B IY,S IY,D IY,IY,EH F,JH IY,EY CH,AY,JH EY,K EY,EH L,EH M,EH N,OW,P IY,K Y UW,AA R,EH S,T IY,Y UW,V IY,"
+    "D AH B AH L Y UW,EH K S,W AY,Z IY"
+)
+SPELLED = dict(zip("abcdefghijklmnopqrstuvwxyz", NAMES.split(","), strict=True))
 # Tried in this order; the first that fits is taken.
 ENGLISH = [
     Rule("tion", "SH AH N"),

@@ -21,7 +21,7 @@ def look_up(words: Iterable[str], dictionary: Path) -> dict[str, list[str]]:
         dictionary: A file of lines `word phone phone …`, alternatives as `word(2) …`.
     """
     wanted, found = set(words), dict[str, list[str]]()
-    with dictionary.open() as lines:
+    with dictionary.open(encoding="utf-8") as lines:
         for line in lines:
             name, _, phones = line.rstrip("\n").partition(" ")
             word = VARIANT.sub("", name) if name.endswith(")") else name
@@ -74,4 +74,4 @@ def write(words: Mapping[str, list[str]], path: Path) -> None:
         for word, ways in words.items()
         for number, phones in enumerate(ways, 1)
     ]
-    path.write_text("".join(lines))
+    path.write_text("".join(lines), encoding="utf-8")
