@@ -1,7 +1,7 @@
 """What happens around every RPC, in this order: context · in-flight and metrics · errors · validation · the servicer.
 
-One interceptor holds all of it: each further one would cost every call a coroutine and an object, and the order would
-be scattered over a list. Handlers are wrapped once for each method and kept.
+One place holds all of it, and wraps each handler once, when its method is first called. gRPC's own interceptors would
+cost every call coroutines and objects, and scatter the order over a list.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -33,25 +33,45 @@ STATUS_DETAILS = "grpc-status-details-bin"
 MESSAGE_LIMIT = 2000
 
 
-class Chassis(grpc.aio.ServerInterceptor):
-    """Wraps every handler of a server."""
+class Chassis(grpc.GenericRpcHandler):
+    """The handlers of a service, each wrapped once.
 
-    def __init__(self) -> None:
+    Args:
+        inner: The handlers as the generated code registers them.
+    """
+
+    def __init__(self, inner: grpc.GenericRpcHandler) -> None:
+        self._inner = inner
         self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """The wrapped handler of the called method; None for a method that nobody implements."""
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """The wrapped handler of the called method; None for a method that is not of this service."""
         method = handler_call_details.method
-        if method not in self._handlers:
-            inner = await continuation(handler_call_details)
+        handler = self._handlers.get(method)
+        if handler is None:
+            inner = self._inner.service(handler_call_details)
             if inner is None:
                 return None
-            self._handlers[method] = wrap(method, inner)
-        return self._handlers[method]
+            handler = self._handlers[method] = wrap(method, inner)
+        return handler
+
+
+class Registrar:
+    """What the generated `add_…Servicer_to_server` functions get for a server: it puts the chassis around all handlers.
+
+    Args:
+        server: The server.
+    """
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self._server = server
+
+    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Adds a service's handlers, wrapped."""
+        self._server.add_generic_rpc_handlers(tuple(map(Chassis, handlers)))
+
+    def add_registered_method_handlers(self, service_name: str, method_handlers: object) -> None:
+        """Does nothing, as in grpc.aio: its servers look methods up in the generic handlers."""
 
 
 class Around:

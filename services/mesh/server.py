@@ -26,7 +26,7 @@ from prometheus_client import start_http_server
 from services.mesh import telemetry
 from services.mesh.contracts import service_names
 from services.mesh.errors import ParleyError
-from services.mesh.interceptors import Chassis
+from services.mesh.interceptors import Registrar
 from services.mesh.settings import ServiceSettings
 
 log = telemetry.get_logger(__name__)
@@ -42,7 +42,7 @@ RETRY_SECONDS = 0.25
 class Bound(NamedTuple):
     """A servicer and how to add it to a server."""
 
-    add: Callable[[Any, grpc.aio.Server], None]
+    add: Callable[[Any, Any], None]
     """The generated `add_…Servicer_to_server`."""
     servicer: object
     """What implements it."""
@@ -62,7 +62,6 @@ class Running(NamedTuple):
 async def start(settings: ServiceSettings, bound: Sequence[Bound]) -> Running:
     """Starts a server: alive, and not yet ready. Raises OSError when the address is taken."""
     server = grpc.aio.server(
-        interceptors=[Chassis()],
         options=[
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),
@@ -72,10 +71,11 @@ async def start(settings: ServiceSettings, bound: Sequence[Bound]) -> Running:
             ("grpc.keepalive_permit_without_calls", 1),
         ],
     )
+    registrar = Registrar(server)
     for part in bound:
-        part.add(part.servicer, server)
+        part.add(part.servicer, registrar)
     health = HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    health_pb2_grpc.add_HealthServicer_to_server(health, registrar)
     names = [part.descriptor.full_name for part in bound]
     reflected = [*service_names(), "grpc.health.v1.Health", reflection.SERVICE_NAME]
     reflection.enable_server_reflection(reflected, server)
