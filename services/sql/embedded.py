@@ -16,12 +16,15 @@ from services.sql.query import Failure, GeneratedQuery
 from services.sql.reading import Mark, Reader, scan
 from services.sql.schema import Schema
 from services.sql.tokens import Token, tokenize
+from services.sql.words import listed
 
 NAME = "embedded"
 MAX_TOKENS = 120
 # A question whose words are understood to a smaller part than this is refused.
 MIN_COVERAGE = 0.5
 CACHED = 32
+# A question that begins so is an order to change something.
+WRITING = frozenset(listed("delete remove update insert drop truncate erase alter xoa"))
 
 
 class EmbeddedEngine:
@@ -47,11 +50,14 @@ class EmbeddedEngine:
         """The same, at once. Raises QuestionNotUnderstood."""
         index, graph = self._index(schema)
         tokens = tokenize(question)[:MAX_TOKENS]
+        if tokens and tokens[0].word in WRITING:
+            raise QuestionNotUnderstood("only questions are answered here; nothing is changed", [tokens[0].text])
         marks = scan(tokens, index)
         unknown = unknown_words(tokens, marks)
         content = sum(mark.end - mark.start for mark in marks if mark.kind != "sign")
         coverage = content / (content + len(unknown)) if content + len(unknown) else 0.0
-        if not any(mark.kind == "mention" for mark in marks) or coverage < self._min_coverage:
+        named = any(word[:1].isupper() for word in unknown if not question.lstrip().startswith(word))
+        if not any(mark.kind == "mention" for mark in marks) or coverage < self._min_coverage or named:
             raise QuestionNotUnderstood(_refusal(unknown, schema), unknown)
         reader = Reader(schema, graph, marks, tokens)
         frame = reader.read()

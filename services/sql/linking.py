@@ -40,6 +40,8 @@ _SAID: dict[str, set[str]] = defaultdict(set)
 for _written, _spoken in _SYNONYMS.items():
     for _word in _spoken:
         _SAID[stem(_word)].add(stem(_written))
+PLACE_LEADS = frozenset(("in", "from", "at", "near"))
+"""Words that a place follows."""
 _MEASURES = frozenset(("mean", "average", "total", "max", "min", "maximum", "minimum", "first", "last"))
 _GENERIC = frozenset(
     map(stem, ("name", "id", "code", "date", "number", "type", "title", "description", "detail", "of"))
@@ -153,7 +155,7 @@ class LinkIndex:
         found: list[tuple[float, Mention]] = []
         for start in range(len(tokens)):
             for end in range(start + 1, min(len(tokens), start + MAX_SPAN) + 1):
-                scored = self._mention(tokens[start:end], start, end, stop)
+                scored = self._mention(tokens, start, end, stop)
                 if scored:
                     found.append(scored)
         taken: set[int] = set()
@@ -166,16 +168,18 @@ class LinkIndex:
         return sorted(chosen, key=lambda mention: mention.start)
 
     def _mention(
-        self, window: Sequence[Token], start: int, end: int, stop: frozenset[str]
+        self, tokens: Sequence[Token], start: int, end: int, stop: frozenset[str]
     ) -> tuple[float, Mention] | None:
+        window = tokens[start:end]
         if window[0].quoted or (any(token.number is not None for token in window) and len(window) == 1):
             values = self.values(" ".join(window[0].word.replace("-", " ").split())) if window[0].quoted else []
             return (9.0, Mention(start, end, tuple(values))) if values and len(window) == 1 else None
         if any(token.quoted for token in window) or window[-1].word in stop:
             return None
         if window[0].word in stop:
-            # Only a title may start with such a word: "The Phantom of the Opera".
-            title = start > 0 and end - start > 2 and window[0].text[:1].isupper()
+            # Only a name may start with such a word: "The Phantom of the Opera", "Can Tho", "in can tho".
+            named = all(token.text[:1].isupper() for token in window) or tokens[start - 1].word in PLACE_LEADS
+            title = start > 0 and end - start > 1 and (named or (end - start > 2 and window[0].text[:1].isupper()))
             values = self.values(" ".join(token.word for token in window)) if title else []
             if window[0].word in _MEASURES and end - start > 1:
                 # "mean humidity" where a column is called that.

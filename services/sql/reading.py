@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from services.sql.frame import Filter, Frame, Ref, Term
 from services.sql.joins import JoinGraph
 from services.sql.lexicon import LONGEST_SIGN, SIGNS, STOP, Sign
-from services.sql.linking import REVENUE, Item, LinkIndex, Mention
+from services.sql.linking import PLACE_LEADS, REVENUE, Item, LinkIndex, Mention
 from services.sql.query import Link
 from services.sql.schema import Column, Kind, Schema, Table
 from services.sql.tokens import Token
@@ -28,6 +28,8 @@ _PLACES = frozenset(listed("city state country region town location place distri
 _SIZES = ("size", "area", "acreage", "population", "capacity")
 _SIZE_WORDS = frozenset(listed("largest biggest greatest smallest"))
 _RELATIVE = {("last", "year"), ("this", "year"), ("last", "month"), ("this", "month"), ("last", "week")}
+_AGGREGATES = {"average": "AVG", "total": "SUM", "maximum": "MAX", "minimum": "MIN"}
+"""How an aggregate that found no column is said."""
 _GENERAL_SUPERS = frozenset(listed("highest largest biggest greatest lowest smallest most least best worst top"))
 
 
@@ -226,7 +228,7 @@ class Reader:
         return item
 
     def _after_place_word(self, mark: Mark) -> bool:
-        return mark.start > 0 and self._tokens[mark.start - 1].word in ("in", "from", "at", "near")
+        return mark.start > 0 and self._tokens[mark.start - 1].word in PLACE_LEADS
 
     def _table(self, name: str) -> Table:
         return self._schema.by_name[name]
@@ -662,7 +664,7 @@ class Reader:
         op = self._compare.sign.value if self._compare and self._compare.sign else "="
         year = mark.text[:4]
         ref = self._temporal()
-        if self._last and not self._is_temporal(self._last) and self._numeric(self._last):
+        if self._last and self._numeric(self._last) and (ref is None or "year" in split_name(self._last[1])):
             ref = self._last
         if ref is None or not self._is_temporal(ref):
             ref = ref or self._year_column()
@@ -706,7 +708,11 @@ class Reader:
             frame.limit = self._limit
         if self._aggregate == "COUNT" and frame.select and not any(t.aggregate for t in frame.select) and self._group:
             frame.select.append(Term((frame.tables[0], "*"), "COUNT"))
+        if frame.groups and not frame.select and frame.order is None and not frame.having and frame.tables:
+            # "orders per city": how many of them.
+            frame.select.append(Term((frame.tables[0], "*"), "COUNT"))
         self._superlative_alone()
+        self.loose += [word for word, value in _AGGREGATES.items() if value == self._aggregate]
         self.loose += [mark.words for mark in (self._super, self._compare) if mark is not None]
         self.loose += ["not"] * self._negated + [self._like] * bool(self._like)
 

@@ -23,6 +23,14 @@ ITEMS = "order_items i JOIN orders o ON o.id = i.order_id JOIN customers c ON c.
 
 GOLD = {
     "How many customers are there?": "SELECT count(*) FROM customers",
+    "How many customers are in Can Tho?": "SELECT count(*) FROM customers WHERE city = 'Can Tho'",
+    "how many customers are in can tho": "SELECT count(*) FROM customers WHERE city = 'Can Tho'",
+    "Có bao nhiêu khách hàng ở Cần Thơ?": "SELECT count(*) FROM customers WHERE city = 'Can Tho'",
+    "orders per city":
+        "SELECT c.city, count(*) FROM orders o JOIN customers c ON c.id = o.customer_id GROUP BY c.city",
+    "total revenue per month in 2025":
+        f"SELECT strftime('%Y-%m', o.order_date), sum(i.quantity * i.unit_price) FROM {ITEMS} "
+        "WHERE o.order_date LIKE '2025%' GROUP BY 1",
     "count the products": "SELECT count(*) FROM products",
     "How many customers are in Hanoi?": "SELECT count(*) FROM customers WHERE city = 'Hanoi'",
     "how many customers are from Da Nang": "SELECT count(*) FROM customers WHERE city = 'Da Nang'",
@@ -143,6 +151,7 @@ def test_a_question_gives_what_the_gold_statement_gives(
         ("what is the weather tomorrow", "weather"),
         ("who wrote Hamlet", "Hamlet"),
         ("tell me a joke about penguins", "penguins"),
+        ("Which customers bought Lamp?", "Lamp"),
         ("xin chào bạn", "chào"),
     ],
 )
@@ -156,7 +165,13 @@ def test_what_is_not_about_the_database_is_refused_by_name(
 
 
 @pytest.mark.parametrize(
-    ("question", "loose"), [("which customers are older than 30", "older than"), ("show customers with 7", "7")]
+    ("question", "loose"),
+    [
+        ("which customers are older than 30", "older than"),
+        ("show customers with 7", "7"),
+        ("average order value", "average"),
+        ("delete all customers", "delete"),
+    ],
 )
 def test_what_finds_nothing_to_act_on_is_refused(
     question: str, loose: str, engine: EmbeddedEngine, shop_schema: Schema
