@@ -49,6 +49,8 @@ lint: setup
 
 types: setup
 	@$(RUN) mypy
+	@# Every Triton model is a model.py in a folder that is no package name: one run for each.
+	@$(RUN) sh -c 'for model in triton_models/*/1/model.py; do mypy --no-error-summary $$model || exit 1; done'
 
 generate: setup ## Write gen/, the gateway's descriptors and openapi.json from protos/
 	@$(RUN) python scripts/generate.py
