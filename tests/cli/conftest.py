@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -99,8 +100,11 @@ def _handler(gateway: Gateway) -> type[BaseHTTPRequestHandler]:
                 gateway.arrived[parts.path].set()
             if reply.then_hang:
                 self.connection.settimeout(20)
-                if self.connection.recv(1) == b"":
-                    gateway.hung_up.set()
+                # A client that is gone before it read all that was sent resets the connection.
+                with contextlib.suppress(ConnectionResetError):
+                    if self.connection.recv(1) != b"":
+                        return
+                gateway.hung_up.set()
                 self.close_connection = True
                 return
             self._chunk(b"")
