@@ -27,7 +27,7 @@ def settings_class(service: str) -> type[ServiceSettings]:
     (found,) = [
         value
         for _, value in inspect.getmembers(module, inspect.isclass)
-        if issubclass(value, ServiceSettings) and value is not ServiceSettings
+        if issubclass(value, ServiceSettings) and value.__module__ == module.__name__
     ]
     return found
 

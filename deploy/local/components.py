@@ -129,6 +129,11 @@ def service_environment(
         },
         "asr": {"PARLEY_ASR_TRITON_TARGET": f"{LOOPBACK}:{triton_grpc}"},
     }
+    chosen = ("PROVIDERS", "PROVIDERS_FILE")
+    if not any(os.environ.get(f"PARLEY_SQL_{name}") for name in chosen):
+        # Models that answer can also write SQL.
+        given = {name: os.environ.get(f"PARLEY_CHAT_{name}") for name in chosen}
+        extra["sql"] |= {f"PARLEY_SQL_{name}": value for name, value in given.items() if value}
     for name, variables in extra.items():
         prefix = f"PARLEY_{name.upper()}_"
         variables[f"{prefix}LISTEN"] = target[name]

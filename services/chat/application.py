@@ -10,13 +10,13 @@ from services.chat.conversations import Conversations
 from services.chat.embedded import EmbeddedModel
 from services.chat.generation import Generator
 from services.chat.models import ModelInfo
-from services.chat.providers import Providers
 from services.chat.settings import ChatSettings
 from services.chat.store import MIGRATIONS, Store
 from services.chat.tool_clients import Databases, Speech, tools
 from services.chat.tools import ToolRegistry
 from services.chat.upstream import UpstreamModel
 from services.mesh.database import Database
+from services.mesh.providers import Providers
 
 
 class Application:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -52,7 +52,8 @@ class Generator:
         messages = list(request.messages)
         for number, attachment in enumerate(context.attachments, start=1):
             call = ToolCall(f"audio_{number}", RECOGNIZE, {})
-            async for event in self._call(call, replace(context, attachments=(attachment,)), messages):
+            heard = replace(context, attachments=(attachment,), written=_written(request.messages))
+            async for event in self._call(call, heard, messages):
                 yield event
         usage = Usage()
         for round_number in range(self._max_rounds + 1):
@@ -104,3 +105,8 @@ class Generator:
 def _ending(reason: FinishReason) -> FinishReason:
     """Why the answer ended, for whoever knows nothing of our tools."""
     return FinishReason.STOP if reason is FinishReason.TOOL_CALLS else reason
+
+
+def _written(messages: Sequence[PromptMessage]) -> str:
+    """What the person wrote last."""
+    return next((m.text for m in reversed(messages) if m.role is Role.USER and m.text.strip()), "")

@@ -22,13 +22,13 @@ from services.chat.completions import CompletionRequest
 from services.chat.errors import ModelNotFound
 from services.chat.generation import Generator
 from services.chat.models import ChatModel, Finished, ModelInfo, ModelRequest, TextDelta, ToolCalled, Usage
-from services.chat.providers import Providers, UpstreamRequest, new_id
-from services.chat.sse import DONE, event
 from services.chat.tools import ToolCall, ToolContext
 from services.mesh import telemetry
 from services.mesh.errors import ParleyError
 from services.mesh.openai import json_body, with_envelope
+from services.mesh.providers import Providers, UpstreamRequest, new_id
 from services.mesh.server import Bound
+from services.mesh.sse import DONE, event
 
 log = telemetry.get_logger(__name__)
 

@@ -17,6 +17,7 @@ from parley.asr.v1 import asr_pb2, asr_pb2_grpc
 from parley.sql.v1 import sql_pb2, sql_pb2_grpc
 from services.chat import converters
 from services.chat.errors import NoDatabase
+from services.chat.language import Language, detect
 from services.chat.models import ModelInfo
 from services.chat.tools import (
     ASK,
@@ -287,11 +288,14 @@ class RecognizeTool:
         self._databases = databases
 
     async def call(self, arguments: Mapping[str, Any], context: ToolContext) -> Transcript:
-        """What is said, recognised with the words of the conversation's database as hints."""
+        """What is said, recognised with the words of the conversation's database as hints.
+
+        Those are English: who writes Vietnamese gets none, since they would bend what is heard.
+        """
         if not context.attachments:
             raise InvalidArgument("attachments", "no audio is attached to the message.")
         phrases: list[str] = []
-        if self._databases is not None:
+        if self._databases is not None and detect(context.written) is Language.ENGLISH:
             try:
                 phrases = await self._databases.vocabulary(context.database)
             except ParleyError:

@@ -129,10 +129,12 @@ class ToolContext:
     Attributes:
         database: databases/{database} that questions are about; empty where none was chosen.
         attachments: The files of the message that is being answered.
+        written: What the person wrote last, where there are attachments; its language is likely theirs.
     """
 
     database: str = ""
     attachments: tuple[Attachment, ...] = ()
+    written: str = ""
 
 
 class Tool(Protocol):

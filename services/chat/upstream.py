@@ -19,8 +19,8 @@ from services.chat.models import (
     ToolCalled,
     Usage,
 )
-from services.chat.providers import Providers, UpstreamRequest
 from services.chat.tools import Table, ToolCall, ToolResult, ToolSpec, Transcript
+from services.mesh.providers import Providers, UpstreamRequest
 
 # What a model is shown of a tool's answer: enough to answer from, small enough to pay for.
 MAX_RESULT_ROWS = 50

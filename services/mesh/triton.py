@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from services.mesh import errors
+from services.mesh import errors, telemetry
 from services.mesh.channels import channel
 
 Array = NDArray[Any]
@@ -96,7 +96,8 @@ class Triton:
             DeadlineExceeded, Cancelled: as the names say.
         """
         try:
-            return _outputs(await self._stub.ModelInfer(request(model, inputs), timeout=within))
+            with telemetry.span("triton.infer", model=model):
+                return _outputs(await self._stub.ModelInfer(request(model, inputs), timeout=within))
         except grpc.aio.AioRpcError as error:
             raise _translated(model, error) from error
 

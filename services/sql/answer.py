@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from services.sql import figures, spoken
+from services.sql.query import GeneratedQuery
+from services.sql.schema import Schema
 from services.sql.tokens import is_vietnamese
 from services.sql.words import spoken_name
 
@@ -22,12 +25,20 @@ _WORDS = {
 
 
 def sentence(
-    question: str, columns: Sequence[str], rows: Sequence[Sequence[object]], row_count: int, truncated: bool
+    question: str,
+    query: GeneratedQuery,
+    schema: Schema,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    row_count: int,
+    truncated: bool,
 ) -> str:
     """Says a result.
 
     Args:
         question: What was asked; its language is the answer's.
+        query: What gave the result; a single figure is named by what it does.
+        schema: The database's.
         columns: Names of the columns.
         rows: The first rows.
         row_count: How many rows there are.
@@ -39,12 +50,21 @@ def sentence(
         return words["none"]
     if row_count == 1 and not truncated:
         if len(columns) == 1:
-            return words["one"].format(_said(rows[0][0], language))
+            return _figure(question, query, schema, rows[0][0], language)
         pairs = zip(columns, rows[0], strict=True)
         return words["row"].format(", ".join(f"{spoken_name(name)} {_said(value, language)}" for name, value in pairs))
     listed = "; ".join(_row(row, language) for row in rows[:SPOKEN_ROWS])
     key = "cut" if truncated else "more" if row_count > SPOKEN_ROWS else "many"
     return words[key].format(_said(row_count, language), listed)
+
+
+def _figure(question: str, query: GeneratedQuery, schema: Schema, value: object, language: str) -> str:
+    """A single value with what it is, where the query says that exactly."""
+    figure = figures.read(query.sql, schema) if value is not None else None
+    said = _said(value, language)
+    if figure is None:
+        return _WORDS[language]["one"].format(said)
+    return spoken.language(question, query.links, language).say(figure, said)
 
 
 def _row(row: Sequence[object], language: str) -> str:

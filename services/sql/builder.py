@@ -11,9 +11,9 @@ from sqlglot import exp
 from services.sql.frame import Filter, Frame, Ref, Term
 from services.sql.joins import JoinGraph
 from services.sql.linking import REVENUE, revenue_columns
-from services.sql.reading import display_columns
+from services.sql.parts import display_columns
 from services.sql.schema import Column, Dialect, Kind, Schema
-from services.sql.words import listed, spoken_name
+from services.sql.words import listed, split_name, spoken_name
 
 _COMPARISONS: dict[str, type[exp.Binary]] = {
     "=": exp.EQ, "!=": exp.NEQ, ">": exp.GT, ">=": exp.GTE, "<": exp.LT, "<=": exp.LTE,
@@ -25,6 +25,7 @@ _AGGREGATES: dict[str, type[exp.AggFunc]] = {
     "MIN": exp.Min,
     "MAX": exp.Max,
 }
+_MEASURES = {"COUNT": "number_of", "SUM": "total", "AVG": "average", "MIN": "lowest", "MAX": "highest"}
 _RESERVED = frozenset(
     listed(
         "all analyse analyze and any array as asc both case cast check collate column constraint create cross "
@@ -87,7 +88,7 @@ class Builder:
         select, groups = self._select_and_groups(frame)
         tables = self._tables(frame, select, groups)
         self._qualified = len(tables) > 1 or bool(frame.without)
-        query = exp.select(*(self._term(term) for term in select), dialect=self._schema.dialect.value)
+        query = exp.select(*self._projection(select, tables), dialect=self._schema.dialect.value)
         query = self._from(query, tables)
         for condition in self._conditions(frame, tables):
             query = query.where(condition)
@@ -232,6 +233,20 @@ class Builder:
         inner: exp.Expr = exp.Distinct(expressions=[column]) if term.distinct else column
         return _AGGREGATES[aggregate](this=inner)
 
+    def _projection(self, select: list[Term], tables: list[str]) -> list[exp.Expr]:
+        """The selected terms; those that are computed get a name that no column of the statement has."""
+        taken = {name.lower() for table in tables for name in self._schema.by_name[table].by_name}
+        found = []
+        for term in select:
+            node, name = self._term(term), _result_name(term)
+            if name:
+                while name in taken:
+                    name += "_"
+                taken.add(name)
+                node = exp.alias_(node, self._identifier(name))
+            found.append(node)
+        return found
+
     def _cut(self, column: exp.Expr, period: str) -> exp.Expr:
         """A date down to its year or month, as text."""
         if self._schema.dialect is Dialect.SQLITE:
@@ -343,6 +358,18 @@ class Builder:
         else:
             first = dt.date(int(text[:4]), int(text[5:7]), 1)
         return first, first + dt.timedelta(days=calendar.monthrange(first.year, first.month)[1])
+
+
+def _result_name(term: Term) -> str:
+    """What the column of a computed term is called: `count`, `average_price`; empty for a plain column."""
+    column = "_".join(split_name(term.ref[1]))
+    if term.ref[1] == REVENUE:
+        return column if term.aggregate in ("", "SUM") else f"{_MEASURES[term.aggregate]}_{column}"
+    if term.period:
+        return f"{column}_{term.period}"
+    if term.aggregate == "COUNT":
+        return f"{column}_count" if column else "count"
+    return f"{_MEASURES[term.aggregate]}_{column}" if term.aggregate else ""
 
 
 def _sums(term: Term) -> bool:

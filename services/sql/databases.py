@@ -92,6 +92,11 @@ class Databases:
         await self._store.put_schema(identifier, schema, read)
         return schema, read
 
+    async def renewed(self, identifier: str, outdated: datetime) -> tuple[Schema, datetime]:
+        """The schema, read again unless someone did so since the `outdated` one was. Raises what `refresh` raises."""
+        schema, read = await self.schema(identifier)
+        return (schema, read) if read > outdated else await self.refresh(identifier)
+
     async def target(self, identifier: str) -> Target:
         """Where it is. Raises NotFound, and DatabaseUnavailable for a file that is gone or may no longer be read."""
         url = await self._store.url(identifier)

@@ -6,14 +6,16 @@ import asyncio
 import datetime as dt
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 
 from services.sql.builder import Builder, Unbuildable, explain
 from services.sql.errors import QuestionNotUnderstood
 from services.sql.joins import JoinGraph
 from services.sql.lexicon import QUIET, SIGNS
 from services.sql.linking import LinkIndex
-from services.sql.query import Failure, GeneratedQuery
-from services.sql.reading import Mark, Reader, scan
+from services.sql.marks import Mark, scan
+from services.sql.query import MAX_ALTERNATIVES, Alternative, Failure, GeneratedQuery
+from services.sql.reading import Reader
 from services.sql.schema import Schema
 from services.sql.tokens import Token, tokenize
 from services.sql.words import listed
@@ -22,6 +24,8 @@ NAME = "embedded"
 MAX_TOKENS = 120
 # A question whose words are understood to a smaller part than this is refused.
 MIN_COVERAGE = 0.5
+# Other readings that are tried, the likeliest first.
+MAX_RIVALS = 6
 CACHED = 32
 # A question that begins so is an order to change something.
 WRITING = frozenset(listed("delete remove update insert drop truncate erase alter xoa"))
@@ -66,13 +70,22 @@ class EmbeddedEngine:
                 f"it is not clear what these words are about: {', '.join(reader.loose)}. Say it in other words.",
                 [*unknown, *reader.loose],
             )
+        builder = Builder(schema, graph, self._today or dt.datetime.now(dt.UTC).date())
         try:
-            sql = Builder(schema, graph, self._today or dt.datetime.now(dt.UTC).date()).build(frame)
+            sql = builder.build(frame)
         except Unbuildable as error:
             raise QuestionNotUnderstood(f"{error}. Name what to show, of which table.", unknown) from None
-        links = tuple(reader.links)
-        sureness = sum(link.score for link in links) / len(links) if links else 0.0
-        return GeneratedQuery(sql, explain(frame), links, round(coverage * sureness, 3), NAME)
+        confidence = round(coverage * _sureness(reader), 3)
+        others: dict[str, Alternative] = {}
+        for rival in sorted(reader.rivals, key=lambda rival: rival.gap)[:MAX_RIVALS]:
+            other = Reader(schema, graph, marks, tokens, {rival.position: rival.item})
+            found = _alternative(other, builder)
+            if found is not None and found.sql != sql:
+                # It was not chosen: it is less likely, if only a little.
+                sureness = min(confidence, coverage * found.confidence) * (0.9 - rival.gap)
+                others.setdefault(found.sql, replace(found, confidence=round(sureness, 3)))
+        alternatives = tuple(others.values())[:MAX_ALTERNATIVES]
+        return GeneratedQuery(sql, explain(frame), tuple(reader.links), confidence, NAME, alternatives)
 
     def _index(self, schema: Schema) -> tuple[LinkIndex, JoinGraph]:
         """The schema's index; kept, since building it takes longer than a question."""
@@ -84,6 +97,20 @@ class EmbeddedEngine:
             if len(self._indexes) > CACHED:
                 self._indexes.popitem(last=False)
         return entry[1:]
+
+
+def _sureness(reader: Reader) -> float:
+    """How well the words fit what they were linked to, from 0 to 1; call it after `read`."""
+    return sum(link.score for link in reader.links) / len(reader.links) if reader.links else 0.0
+
+
+def _alternative(reader: Reader, builder: Builder) -> Alternative | None:
+    """Another reading, with how well its words fit as confidence; None where it makes no query."""
+    frame = reader.read()
+    try:
+        return None if reader.loose else Alternative(builder.build(frame), explain(frame), _sureness(reader))
+    except Unbuildable:
+        return None
 
 
 def unknown_words(tokens: Sequence[Token], marks: Sequence[Mark]) -> list[str]:

@@ -26,6 +26,20 @@ class SqlFailed(FailedPrecondition):
     reason = "SQL_FAILED"
 
 
+class SchemaOutdated(SqlFailed):
+    """The statement names a table or column that the database does not have: its schema may have changed.
+
+    Args:
+        text: What the database said.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            f"The database refused the statement: {text.rstrip('.')}. "
+            "If the database's schema changed, refresh the schema and ask again."
+        )
+
+
 class SqlTimeout(DeadlineExceeded):
     """The statement ran longer than its timeout and was stopped."""
 
@@ -53,6 +67,6 @@ class QuestionNotUnderstood(InvalidArgument):
 
 
 class EngineFailed(Unavailable):
-    """The language model that should write the SQL cannot be reached or does not answer in its protocol."""
+    """The language model that should write the SQL refuses to, or answers with something else."""
 
     reason = "UPSTREAM_FAILED"

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from services.mesh import telemetry
 from services.sql.guard import Checked
 from services.sql.postgres_reader import PostgresReader
 from services.sql.schema import Dialect
@@ -26,6 +27,8 @@ from services.sql.values import ResultColumn, Value
 T = TypeVar("T")
 
 BATCH_ROWS = 256
+# OpenTelemetry's names.
+_SYSTEMS = {Dialect.SQLITE: "sqlite", Dialect.POSTGRESQL: "postgresql"}
 
 
 @dataclass(frozen=True)
@@ -121,8 +124,10 @@ async def run(target: Target, checked: Checked, max_rows: int, seconds: float) -
     worker = _Worker(reader_for(target))
     reader = worker.reader
     with contextlib.closing(_Abandoned(worker)):
-        await worker.call(reader.open, checked.sql, seconds)
-        rows = await worker.call(reader.fetch, min(BATCH_ROWS, max_rows + 1))
+        # Not the rows after the first ones: how fast those are fetched is up to who reads them.
+        with telemetry.span("database.execute", **{"db.system": _SYSTEMS[checked.dialect]}):
+            await worker.call(reader.open, checked.sql, seconds)
+            rows = await worker.call(reader.fetch, min(BATCH_ROWS, max_rows + 1))
         columns = reader.columns(rows)
         yield Columns(columns)
         count = 0

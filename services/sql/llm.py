@@ -1,4 +1,4 @@
-"""The engine with a language model behind any OpenAI-compatible endpoint. Its SQL passes the same guard."""
+"""The engine with a language model of a provider. Its SQL passes the same guard."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import json
 import re
 from typing import Any
 
-import aiohttp
-
 from services.mesh import telemetry
+from services.mesh.provider_errors import UpstreamRejected
+from services.mesh.providers import Providers, UpstreamRequest
 from services.sql.errors import EngineFailed, QuestionNotUnderstood
 from services.sql.joins import JoinGraph
 from services.sql.linking import LinkIndex
+from services.sql.marks import scan
 from services.sql.query import Alternative, Failure, GeneratedQuery, Link
-from services.sql.reading import scan
 from services.sql.schema import Schema, Table
 from services.sql.tokens import tokenize
 
@@ -22,7 +22,6 @@ log = telemetry.get_logger(__name__)
 # Tables of a schema that go into the prompt when no word of the question names one.
 MAX_TABLES = 30
 MAX_COLUMNS = 60
-MAX_ANSWER_BYTES = 1_000_000
 _SAMPLES = 3
 
 _SYSTEM = (
@@ -38,17 +37,13 @@ class LlmEngine:
     """Asks a language model; implements services.sql.query.SqlEngine.
 
     Args:
-        base_url: The endpoint, with its version: `https://host/v1`.
-        api_key: Its key; empty where it needs none.
-        model: The model's id there.
-        timeout: How long an answer may take, in seconds.
+        providers: All providers.
+        model: The model's id, one that they offer.
     """
 
-    def __init__(self, base_url: str, api_key: str, model: str, timeout: float) -> None:
-        self._url = base_url.rstrip("/") + "/chat/completions"
-        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    def __init__(self, providers: Providers, model: str) -> None:
+        self._providers = providers
         self._model = model
-        self._timeout = aiohttp.ClientTimeout(total=timeout)
 
     async def generate(self, question: str, schema: Schema, failure: Failure | None = None) -> GeneratedQuery:
         """The query for a question; see SqlEngine."""
@@ -75,30 +70,29 @@ class LlmEngine:
         )
 
     async def _complete(self, messages: list[dict[str, str]]) -> str:
-        """The model's text. Raises EngineFailed; what the endpoint says goes to the log only."""
-        body = {
+        """The model's text.
+
+        Raises:
+            UpstreamError: No provider answers.
+            EngineFailed: A provider refuses the request: it is ours, so the caller's question is not to blame.
+        """
+        payload = {
             "model": self._model,
             "messages": messages,
             "temperature": 0,
             "response_format": {"type": "json_object"},
         }
+        request = UpstreamRequest(self._model, payload, json.dumps(payload, ensure_ascii=False).encode())
         try:
-            async with (
-                aiohttp.ClientSession(timeout=self._timeout, headers=self._headers) as session,
-                session.post(self._url, json=body) as response,
-            ):
-                raw = await response.content.read(MAX_ANSWER_BYTES)
-        except (aiohttp.ClientError, TimeoutError) as error:
-            log.warning("language model unreachable", error=type(error).__name__)
-            raise EngineFailed("The language model cannot be reached or did not answer in time.") from None
-        if response.status != 200:
-            log.warning("language model refused", status=response.status)
-            raise EngineFailed(f"The language model's endpoint answered with status {response.status}.")
+            answer = await self._providers.complete(request)
+        except UpstreamRejected as error:
+            log.warning("language model refused", said=error.message)
+            raise EngineFailed("The language model's provider rejected the request.", retry_after=None) from None
         try:
-            return str(json.loads(raw)["choices"][0]["message"]["content"])
-        except (ValueError, LookupError, TypeError):
+            return str(json.loads(answer)["choices"][0]["message"]["content"])
+        except (LookupError, TypeError):
             raise EngineFailed(
-                "The language model's endpoint answered with something that is not its protocol."
+                "The language model's provider answered with something that is not its protocol."
             ) from None
 
 
@@ -169,5 +163,5 @@ def _alternatives(value: object) -> tuple[Alternative, ...]:
     entries = [item for item in value if isinstance(item, dict) and item.get("sql")] if isinstance(value, list) else []
     return tuple(
         Alternative(str(item["sql"]), str(item.get("explanation") or ""), _confidence(item.get("confidence")))
-        for item in entries[:5]
+        for item in entries
     )

@@ -12,8 +12,8 @@ import psycopg2.extensions
 from psycopg2 import errorcodes
 
 from services.mesh import telemetry
-from services.sql.errors import DatabaseUnavailable, SqlTimeout
-from services.sql.sqlite_reader import failed
+from services.sql.errors import DatabaseUnavailable, SchemaOutdated, SqlTimeout
+from services.sql.sqlite_reader import refused
 from services.sql.target import Target, connect_postgres
 from services.sql.values import ColumnType, ResultColumn
 
@@ -32,6 +32,8 @@ _TYPES = {
     1082: ColumnType.DATE,
     1700: ColumnType.DECIMAL,
 }
+
+_MISSING = (errorcodes.UNDEFINED_TABLE, errorcodes.UNDEFINED_COLUMN)
 
 
 class PostgresReader:
@@ -101,4 +103,5 @@ class PostgresReader:
         if lost and isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)):
             log.warning("database unavailable", error=self._target.scrub(str(error)))
             return DatabaseUnavailable("The database cannot be reached or ended the connection.")
-        return failed(error.diag.message_primary or type(error).__name__)
+        text = error.diag.message_primary or type(error).__name__
+        return SchemaOutdated(text) if error.pgcode in _MISSING else refused(text)

@@ -25,6 +25,9 @@ class Link:
     score: float = 1.0
 
 
+MAX_ALTERNATIVES = 3
+
+
 @dataclass(frozen=True)
 class Alternative:
     """Another reading of a question."""
@@ -45,6 +48,7 @@ class GeneratedQuery:
     """From 0 to 1."""
     engine: str
     alternatives: tuple[Alternative, ...] = ()
+    """Other plausible readings, the likeliest first; at most MAX_ALTERNATIVES."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class SqlEngine(Protocol):
 
         Raises:
             QuestionNotUnderstood: No query follows from the question, or none better than the one that failed.
-            EngineFailed: What the engine needs does not answer.
+            EngineFailed: The engine's language model does not do its part.
+            UpstreamError: No provider of that model answers.
         """
         ...

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeAlias
 
+from services.mesh import telemetry
 from services.mesh.errors import InvalidArgument
 from services.sql import answer, guard
 from services.sql.databases import Databases
-from services.sql.errors import QuestionNotUnderstood, SqlFailed, SqlRejected
+from services.sql.errors import QuestionNotUnderstood, SchemaOutdated, SqlFailed, SqlRejected
 from services.sql.execute import Columns, Part, Rows, Slots, Summary
-from services.sql.query import Failure, GeneratedQuery, SqlEngine
+from services.sql.query import MAX_ALTERNATIVES, Failure, GeneratedQuery, SqlEngine
 from services.sql.schema import Schema
 from services.sql.target import Target
+
+log = telemetry.get_logger(__name__)
 
 # Rows that an answer sentence looks at.
 SPOKEN_ROWS = 20
@@ -56,6 +61,22 @@ class Understood:
 
     query: GeneratedQuery
     schema: Schema
+
+
+@dataclass(frozen=True)
+class _Failed:
+    """A question whose statement the database refused."""
+
+    identifier: str
+    question: str
+    engine: SqlEngine
+    understood: Understood
+    read: datetime
+    """When the schema was read that the question was first understood by."""
+    error: SqlFailed
+
+
+_Remedy: TypeAlias = Callable[[_Failed], Awaitable[Understood | None]]
 
 
 class Questions:
@@ -106,29 +127,31 @@ class Questions:
     ) -> AsyncGenerator[Understood | Columns | Rows | Answered, None]:
         """Answers a question: its query, the rows, a sentence. Raises what `generate` and `execute` raise.
 
-        An engine gets one more try when the database refuses its statement before the first row.
+        A statement that fails before its first row is written anew: with the database's present schema where a table or
+        column is missing, and once more by an engine that learns from what the database said.
         """
         chosen = self._engine(engine)
-        schema, _read = await self._databases.schema(identifier)
+        schema, read = await self._databases.schema(identifier)
         target = await self._databases.target(identifier)
-        query = await self._guarded(chosen, question, schema)
+        understood = Understood(await self._guarded(chosen, question, schema), schema)
+        remedies: list[_Remedy] = [self._repaired, self._renewed]
         begun = False
-        try:
-            async with contextlib.aclosing(self._answered(target, question, query, schema, max_rows)) as parts:
-                async for part in parts:
-                    begun = True
-                    yield part
-        except SqlFailed as error:
-            if begun:
-                raise
-            query = await self._repaired(chosen, question, schema, query, error)
-            async with contextlib.aclosing(self._answered(target, question, query, schema, max_rows)) as parts:
-                async for part in parts:
-                    yield part
+        while True:
+            try:
+                async with contextlib.aclosing(self._answered(target, question, understood, max_rows)) as parts:
+                    async for part in parts:
+                        begun = True
+                        yield part
+                    return
+            except SqlFailed as error:
+                if begun:
+                    raise
+                understood = await self._again(remedies, _Failed(identifier, question, chosen, understood, read, error))
 
     async def _answered(
-        self, target: Target, question: str, query: GeneratedQuery, schema: Schema, max_rows: int
+        self, target: Target, question: str, understood: Understood, max_rows: int
     ) -> AsyncGenerator[Understood | Columns | Rows | Answered, None]:
+        query, schema = understood.query, understood.schema
         rows = self._limits.rows(max_rows)
         checked = guard.check(query.sql, target.dialect, rows)
         columns = Columns(())
@@ -137,14 +160,15 @@ class Questions:
             async for part in parts:
                 if isinstance(part, Columns):
                     columns = part
-                    yield Understood(query, schema)
+                    yield understood
                     yield part
                 elif isinstance(part, Rows):
                     head += [list(row) for row in part.rows[: SPOKEN_ROWS - len(head)]]
                     yield part
                 else:
                     names = [column.name for column in columns.columns]
-                    yield Answered(answer.sentence(question, names, head, part.row_count, part.truncated), part)
+                    text = answer.sentence(question, query, schema, names, head, part.row_count, part.truncated)
+                    yield Answered(text, part)
 
     async def _guarded(self, engine: SqlEngine, question: str, schema: Schema) -> GeneratedQuery:
         """A query that passed the guard, with one more try for an engine whose first did not."""
@@ -157,18 +181,44 @@ class Questions:
                 self._check(query, schema)
             except SqlRejected:
                 raise QuestionNotUnderstood("the engine wrote no statement that may run. Ask it differently.") from None
-        return query
+        allowed = [other for other in query.alternatives if self._passes(other.sql, schema)]
+        return replace(query, alternatives=tuple(allowed[:MAX_ALTERNATIVES]))
 
-    async def _repaired(
-        self, engine: SqlEngine, question: str, schema: Schema, query: GeneratedQuery, error: SqlFailed
-    ) -> GeneratedQuery:
-        """Another query for one that the database refused; raises that refusal where there is none better."""
+    def _passes(self, sql: str, schema: Schema) -> bool:
         try:
-            repaired = await engine.generate(question, schema, Failure(query.sql, error.message))
+            guard.check(sql, schema.dialect, self._limits.max_rows)
+        except SqlRejected:
+            return False
+        return True
+
+    async def _again(self, remedies: list[_Remedy], failed: _Failed) -> Understood:
+        """What the next remedy that has one makes of a failure; each is tried once. Raises the failure otherwise."""
+        while remedies:
+            found = await remedies.pop()(failed)
+            if found is not None:
+                return found
+        raise failed.error
+
+    async def _renewed(self, failed: _Failed) -> Understood | None:
+        """A query for the database as it is now; None where its schema is not to blame."""
+        if not isinstance(failed.error, SchemaOutdated):
+            return None
+        schema, _read = await self._databases.renewed(failed.identifier, failed.read)
+        if schema == failed.understood.schema:
+            return None
+        log.info("schema changed", database=failed.identifier)
+        return Understood(await self._guarded(failed.engine, failed.question, schema), schema)
+
+    async def _repaired(self, failed: _Failed) -> Understood | None:
+        """Another query by an engine that is told of the failure; None where there is none better."""
+        schema = failed.understood.schema
+        failure = Failure(failed.understood.query.sql, failed.error.message)
+        try:
+            repaired = await failed.engine.generate(failed.question, schema, failure)
             self._check(repaired, schema)
         except (QuestionNotUnderstood, SqlRejected):
-            raise error from None
-        return repaired
+            return None
+        return Understood(repaired, schema)
 
     def _check(self, query: GeneratedQuery, schema: Schema) -> None:
         guard.check(query.sql, schema.dialect, self._limits.max_rows)

@@ -3,124 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from services.sql.choice import Chooser, Rival, Situation
 from services.sql.frame import Filter, Frame, Ref, Term
 from services.sql.joins import JoinGraph
-from services.sql.lexicon import LONGEST_SIGN, SIGNS, STOP, Sign
-from services.sql.linking import PLACE_LEADS, REVENUE, Item, LinkIndex, Mention
+from services.sql.lexicon import Sign
+from services.sql.linking import REVENUE, Item
+from services.sql.marks import Mark
+from services.sql.parts import SIZES, Parts, display_columns
 from services.sql.query import Link
-from services.sql.schema import Column, Kind, Schema, Table
+from services.sql.schema import Schema
 from services.sql.tokens import Token
 from services.sql.words import listed, split_name, stem
 
-_MONTHS = {
-    name: number
-    for number, names in enumerate(
-        ("january jan", "february feb", "march mar", "april apr", "may", "june jun", "july jul", "august aug",
-         "september sep sept", "october oct", "november nov", "december dec"), 1)
-    for name in names.split()
-}  # fmt: skip
-_KEY_WORDS = frozenset(listed("id no num number code key"))
-_NUMERIC = re.compile(r"-?\d+(\.\d+)?")
-_PLACES = frozenset(listed("city state country region town location place district province address county nation"))
-_SIZES = ("size", "area", "acreage", "population", "capacity")
 _SIZE_WORDS = frozenset(listed("largest biggest greatest smallest"))
-_RELATIVE = {("last", "year"), ("this", "year"), ("last", "month"), ("this", "month"), ("last", "week")}
 _AGGREGATES = {"average": "AVG", "total": "SUM", "maximum": "MAX", "minimum": "MIN"}
 """How an aggregate that found no column is said."""
 _GENERAL_SUPERS = frozenset(listed("highest largest biggest greatest lowest smallest most least best worst top"))
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A sign, a mention, a number, a quoted text or a period of the question."""
-
-    kind: str
-    """sign, mention, number, text, period."""
-    start: int
-    end: int
-    sign: Sign | None = None
-    items: tuple[Item, ...] = ()
-    number: float = 0.0
-    text: str = ""
-    words: str = ""
-
-    def is_sign(self, *kinds: str) -> bool:
-        """Whether it is a sign of one of these kinds."""
-        return self.sign is not None and self.sign.kind in kinds
-
-
-def scan(tokens: Sequence[Token], index: LinkIndex) -> list[Mark]:
-    """The marks of a question in order. Words inside a mention of several words are no signs."""
-    mentions = {mention.start: mention for mention in index.link(tokens, STOP)}
-    marks: list[Mark] = []
-    position = 0
-    while position < len(tokens):
-        mark = _mark(tokens, position, mentions)
-        if mark is None:
-            position += 1
-        else:
-            marks.append(mark)
-            position = mark.end
-    return marks
-
-
-def _mark(tokens: Sequence[Token], position: int, mentions: dict[int, Mention]) -> Mark | None:
-    token = tokens[position]
-    mention = mentions.get(position)
-    if mention and mention.end - mention.start > 1:
-        return _mention(mention, tokens)
-    period = _period(tokens, position)
-    if period:
-        return period
-    if not token.quoted:
-        for length in range(min(LONGEST_SIGN, len(tokens) - position), 0, -1):
-            window = tokens[position : position + length]
-            sign = SIGNS.get(tuple(item.word for item in window))
-            covered = any(start in mentions for start in range(position + 1, position + length))
-            if sign and not (covered and sign.kind in ("aggregate", "compare", "like") and length > 2):
-                if mention and sign.kind in ("order", "aggregate", "like", "compare") and length == 1:
-                    break
-                return Mark("sign", position, position + length, sign, words=" ".join(i.word for i in window))
-    if mention:
-        return _mention(mention, tokens)
-    if token.number is not None:
-        return Mark("number", position, position + 1, number=token.number, text=token.text)
-    if token.quoted or re.fullmatch(r"\d{4}-\d{2}-\d{2}", token.text):
-        return Mark("text", position, position + 1, text=token.text)
-    return None
-
-
-def _mention(mention: Mention, tokens: Sequence[Token]) -> Mark:
-    words = " ".join(token.word for token in tokens[mention.start : mention.end])
-    text = tokens[mention.start].text if mention.end - mention.start == 1 else words
-    return Mark("mention", mention.start, mention.end, items=mention.items, text=text, words=words)
-
-
-def _period(tokens: Sequence[Token], position: int) -> Mark | None:
-    """`March 2025`, `month 3 year 2025`, `2025` after a preposition, `last month`."""
-    words = [token.word for token in tokens[position : position + 4]]
-    before = tokens[position - 1].word if position else ""
-    if tuple(words[:2]) in _RELATIVE:
-        return Mark("period", position, position + 2, text=" ".join(words[:2]))
-    if words[0] == "month" and len(words) > 1 and tokens[position + 1].number is not None:
-        month, end = int(tokens[position + 1].number or 0), position + 2
-    elif words[0] in _MONTHS and (
-        words[0] not in ("may", "march", "mar") or before in ("in", "of", "since", "after", "before", "during", "for")
-    ):
-        month, end = _MONTHS[words[0]], position + 1
-    else:
-        month, end = 0, position
-    skip = 1 if month and end < len(tokens) and tokens[end].word in ("year", ",", "of") else 0
-    year = tokens[end + skip].number if end + skip < len(tokens) else None
-    if year is not None and year.is_integer() and 1900 <= year <= 2100 and (month or before in _YEAR_LEADS):
-        return Mark("period", position, end + skip + 1, text=f"{int(year):04d}" + (f"-{month:02d}" if month else ""))
-    return Mark("period", position, end, text=f"--{month:02d}") if 1 <= month <= 12 else None
-
-
-_YEAR_LEADS = frozenset(listed("in since after before during year until from by"))
 
 
 class Reader:
@@ -131,14 +32,21 @@ class Reader:
         graph: Its joins.
         marks: What `scan` found.
         tokens: The question.
+        forced: What marks stand for, by their index; the most likely is chosen for the others.
     """
 
-    def __init__(self, schema: Schema, graph: JoinGraph, marks: Sequence[Mark], tokens: Sequence[Token]) -> None:
-        self._schema = schema
-        self._graph = graph
+    def __init__(
+        self,
+        schema: Schema,
+        graph: JoinGraph,
+        marks: Sequence[Mark],
+        tokens: Sequence[Token],
+        forced: Mapping[int, Item] | None = None,
+    ) -> None:
+        self._parts = Parts(schema, graph)
+        self._chooser = Chooser(schema, graph, marks, tokens, forced)
         self._marks = marks
         self._tokens = tokens
-        self._mentioned = self._tables(marks)
         self.frame = Frame()
         self.links: list[Link] = []
         self.loose: list[str] = []
@@ -171,80 +79,17 @@ class Reader:
         self._finish()
         return self.frame
 
-    # What words stand for.
+    @property
+    def rivals(self) -> Sequence[Rival]:
+        """What else words could stand for."""
+        return self._chooser.rivals
 
-    def _tables(self, marks: Sequence[Mark]) -> dict[str, int]:
-        """Tables that are mentioned by name, with the position of the mark; sure ones only."""
-        found: dict[str, int] = {}
-        for position, mark in enumerate(marks):
-            if mark.items and mark.items[0].value is None:
-                for item in mark.items:
-                    if not item.column and item.weight >= mark.items[0].weight - 0.05 and item.weight >= 0.6:
-                        found.setdefault(item.table, position)
-        return found
+    def _situation(self) -> Situation:
+        return Situation(self.frame.tables, self._last, self._order, self._group)
 
-    def _choose(self, mark: Mark, position: int) -> Item:
-        """The most likely of a mention's meanings: by its weight, and by the tables that the question is about."""
-
-        def score(item: Item) -> float:
-            bonus = 0.0
-            if item.column:
-                if self._mentioned.get(item.table, position) != position:
-                    near = abs(self._mentioned[item.table] - position)
-                    bonus += 0.35 + 0.25 / (1 + near)
-                if item.table in self.frame.tables:
-                    bonus += 0.2
-                if item.value is not None and self._after_place_word(mark) and _PLACES & set(split_name(item.column)):
-                    bonus += 0.25
-                if self._last and item.ref == self._last and item.value is not None:
-                    bonus += 1.0
-                table = self._schema.by_name[item.table]
-                if item.column in {name for key in table.foreign_keys for name in key.columns}:
-                    bonus -= 0.12
-                if not self._mentioned and item.column in table.primary_key:
-                    bonus += 0.05
-                if self._mentioned and item.table not in self._mentioned:
-                    distance = min(self._graph.distance(name, item.table) for name in self._mentioned)
-                    bonus -= 0.05 * min(distance, 6)
-            elif not self._order:
-                bonus += 0.3 if self._group else 0.45
-            return item.weight + bonus
-
-        return self._entity(max(mark.items, key=score), mark)
-
-    def _entity(self, item: Item, mark: Mark) -> Item:
-        """A key that is meant as what it identifies: of `student_id`, "student" says the student, not the number."""
-        words = split_name(item.column)
-        if item.value is not None or len(words) < 2 or words[-1] not in _KEY_WORDS:
-            return item
-        if set(mark.words.split()) & {"id", "ids", "identifier", "code", "codes", "number", "numbers", words[-1]}:
-            return item
-        table = self._table(item.table)
-        if (item.column,) == table.primary_key:
-            return replace(item, column="")
-        for key in table.foreign_keys:
-            if key.columns == (item.column,):
-                return replace(item, table=key.referred_table, column="")
-        return item
-
-    def _after_place_word(self, mark: Mark) -> bool:
-        return mark.start > 0 and self._tokens[mark.start - 1].word in PLACE_LEADS
-
-    def _table(self, name: str) -> Table:
-        return self._schema.by_name[name]
-
-    def _column(self, ref: Ref) -> Column | None:
-        return self._table(ref[0]).by_name.get(ref[1])
-
-    def _numeric(self, ref: Ref) -> bool:
-        column = self._column(ref)
-        if column is None:
-            return ref[1] == REVENUE
-        return column.numeric or (
-            column.kind is Kind.TEXT
-            and bool(column.values)
-            and all(_NUMERIC.fullmatch(value) for value in column.values[:20])
-        )
+    def _near(self) -> list[str]:
+        """The tables that the question is about, and those that it mentions later."""
+        return [*self.frame.tables, *self._chooser.mentioned]
 
     def _note(self, mark: Mark, item: Item) -> None:
         start, end = self._tokens[mark.start].start, self._tokens[mark.end - 1].end
@@ -261,7 +106,7 @@ class Reader:
     # Mentions.
 
     def _read_mention(self, mark: Mark, position: int) -> None:
-        item = self._choose(mark, position)
+        item = self._chooser.choose(mark, position, self._situation())
         self._note(mark, item)
         if item.value is not None:
             self._read_value(item, position)
@@ -297,7 +142,7 @@ class Reader:
         ref = item.ref
         following = self._next(position)
         self._touch(ref[0])
-        if self._compare_number and self._numeric(ref):
+        if self._compare_number and self._parts.numeric(ref):
             self._add_compare(ref)
         elif self._conditioned(ref, following):
             self._last = ref
@@ -339,11 +184,11 @@ class Reader:
 
     def _add_aggregate(self, ref: Ref) -> None:
         aggregate = self._aggregate
-        if aggregate in ("SUM", "AVG") and not self._numeric(ref):
+        if aggregate in ("SUM", "AVG") and not self._parts.numeric(ref):
             self._add_select(ref)
         elif aggregate == "COUNT":
-            table = self._table(ref[0])
-            column = self._column(ref)
+            table = self._parts.table(ref[0])
+            column = self._parts.column(ref)
             if column is not None and column.numeric and ref[1] not in table.key_columns and not self._distinct:
                 # "the number of seats": a column that holds a number is the number.
                 self._add_select(ref)
@@ -371,7 +216,7 @@ class Reader:
         """A superlative meets its column."""
         words = self._super.words if self._super else ""
         counts = words in ("most", "fewest", "least") or words.endswith("number of")
-        if self._popular or (counts and not self._numeric(ref)):
+        if self._popular or (counts and not self._parts.numeric(ref)):
             direction = self._popular or (self._super.sign.value if self._super and self._super.sign else "desc")
             self.frame.groups.append(Term(ref))
             self._add_select(ref)
@@ -430,7 +275,7 @@ class Reader:
         mark = self._super
         assert mark is not None and mark.sign is not None
         sized = mark.words in _SIZE_WORDS and table == self.frame.tables[0]
-        ref = self._hinted(table, _SIZES if sized else mark.sign.hints)
+        ref = self._parts.hinted(table, SIZES if sized else mark.sign.hints)
         if ref is not None and (ref[0] == table or not sized):
             descending = mark.sign.value == "desc"
             if ref[1].startswith("-"):
@@ -446,23 +291,6 @@ class Reader:
             # "which city has the most customers": their column counts them.
             self.frame.groups += [term for term in self.frame.select if not term.aggregate]
             self._rank(Term((table, "*"), "COUNT"), mark.sign.value)
-
-    def _hinted(self, table: str, hints: Sequence[str]) -> Ref | None:
-        """The column of a table, or of one beside it, that an adjective is about; `-` turns the order."""
-        near = [table, *(other.name for other in self._schema.tables if self._graph.direct(table, other.name))]
-        for hint in hints:
-            for name in near if hint == hints[0] and hints is not _SIZES else near[:1]:
-                for column in self._table(name).columns:
-                    measures = (
-                        column.numeric or column.kind in (Kind.DATE, Kind.TIMESTAMP) or "date" in column.name.lower()
-                    )
-                    if (
-                        measures
-                        and stem(hint.lstrip("-")) in map(stem, split_name(column.name))
-                        and column.name not in self._table(name).key_columns
-                    ):
-                        return name, ("-" if hint.startswith("-") else "") + column.name
-        return None
 
     # Signs.
 
@@ -542,7 +370,7 @@ class Reader:
             self._group = False
 
     def _read_period_group(self, period: str) -> None:
-        ref = self._temporal()
+        ref = self._parts.temporal(self._near())
         if ref:
             self.frame.groups.append(Term(ref, period=period))
 
@@ -563,7 +391,7 @@ class Reader:
         elif sure and following and any(not item.column for item in following.items) and not self.frame.tables:
             # "5 customers": so many of them.
             self._limit = int(mark.number)
-        elif (self._last is not None and self._numeric(self._last)) or (
+        elif (self._last is not None and self._parts.numeric(self._last)) or (
             self._last and previous and previous.kind == "mention"
         ):
             self._unselect_number(self._last)
@@ -596,10 +424,12 @@ class Reader:
         if op == "between" and len(self._compare_number) < 2:
             return
         main = self.frame.tables[0] if self.frame.tables else None
-        hinted = self._hinted(main, compare.sign.hints) if main and compare.sign.hints else None
+        hinted = self._parts.hinted(main, compare.sign.hints) if main and compare.sign.hints else None
         if hinted and not hinted[1].startswith("-"):
             self._add_compare(hinted)
-        elif self._last is not None and (self._numeric(self._last) or not following or following.kind != "mention"):
+        elif self._last is not None and (
+            self._parts.numeric(self._last) or not following or following.kind != "mention"
+        ):
             self._add_compare(self._last)
 
     def _add_compare(self, ref: Ref) -> None:
@@ -624,13 +454,15 @@ class Reader:
     def _read_text(self, text: str) -> None:
         """A quoted text that is no known value, or a date."""
         if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
-            ref = self._last if self._last and self._is_temporal(self._last) else self._temporal()
+            ref = (
+                self._last if self._last and self._parts.is_temporal(self._last) else self._parts.temporal(self._near())
+            )
             if ref:
                 self._add_filter(
                     Filter(ref, self._compare.sign.value if self._compare and self._compare.sign else "=", [text])
                 )
             return
-        ref = self._last or self._text_column()
+        ref = self._last or self._parts.text_column(self.frame.tables or list(self._chooser.mentioned))
         if ref is None:
             self.loose.append(text)
             return
@@ -638,36 +470,14 @@ class Reader:
         self._add_filter(Filter(ref, self._like or "=", [text]))
         self._like = ""
 
-    def _text_column(self) -> Ref | None:
-        for table in self.frame.tables or list(self._mentioned):
-            names = display_columns(self._table(table))
-            if names:
-                return table, names[0]
-        return None
-
-    def _is_temporal(self, ref: Ref) -> bool:
-        column = self._column(ref)
-        return column is not None and (column.temporal or "date" in split_name(column.name))
-
-    def _temporal(self) -> Ref | None:
-        """The date column that a period is about: of a mentioned table, or of one beside it."""
-        near = [*self.frame.tables, *self._mentioned]
-        beside = [other.name for name in near for other in self._schema.tables if self._graph.direct(name, other.name)]
-        for names in (near[::-1], beside):
-            for name in names:
-                for column in self._table(name).columns:
-                    if self._is_temporal((name, column.name)):
-                        return name, column.name
-        return None
-
     def _read_period(self, mark: Mark) -> None:
         op = self._compare.sign.value if self._compare and self._compare.sign else "="
         year = mark.text[:4]
-        ref = self._temporal()
-        if self._last and self._numeric(self._last) and (ref is None or "year" in split_name(self._last[1])):
+        ref = self._parts.temporal(self._near())
+        if self._last and self._parts.numeric(self._last) and (ref is None or "year" in split_name(self._last[1])):
             ref = self._last
-        if ref is None or not self._is_temporal(ref):
-            ref = ref or self._year_column()
+        if ref is None or not self._parts.is_temporal(ref):
+            ref = ref or self._parts.year_column(self._near())
             if ref is None or not year.isdigit():
                 self.loose.append(mark.text)
                 return
@@ -676,14 +486,6 @@ class Reader:
             return
         self._unselect_number(ref)
         self._add_filter(Filter(ref, f"period {op}", [mark.text]))
-
-    def _year_column(self) -> Ref | None:
-        near = [*self.frame.tables, *self._mentioned, *(table.name for table in self._schema.tables)]
-        for name in dict.fromkeys(near):
-            for column in self._table(name).columns:
-                if "year" in split_name(column.name):
-                    return name, column.name
-        return None
 
     # The end.
 
@@ -700,7 +502,7 @@ class Reader:
         if self._aggregate == "COUNT" and not frame.select and frame.tables:
             frame.select.append(Term((frame.tables[0], "*"), "COUNT"))
         if self._order and frame.order is None and not frame.select and frame.tables:
-            names = display_columns(self._table(frame.tables[0]))
+            names = display_columns(self._parts.table(frame.tables[0]))
             frame.order = Term((frame.tables[0], names[0])) if names else None
         elif self._order and frame.order is None and frame.select:
             frame.order = Term(frame.select[0].ref, frame.select[0].aggregate)
@@ -720,11 +522,11 @@ class Reader:
         """A superlative whose column came first: `orders by price, highest`, `product with price highest`."""
         mark, frame = self._super, self.frame
         assert mark is not None and mark.sign is not None
-        hinted = self._hinted(frame.tables[0], mark.sign.hints)
+        hinted = self._parts.hinted(frame.tables[0], mark.sign.hints)
         if hinted:
             descending = (mark.sign.value == "desc") != hinted[1].startswith("-")
             self._rank(Term((hinted[0], hinted[1].lstrip("-"))), "desc" if descending else "asc")
-        elif self._last and self._numeric(self._last):
+        elif self._last and self._parts.numeric(self._last):
             self._unselect_number(self._last)
             self._rank(Term(self._last), mark.sign.value)
 
@@ -734,28 +536,10 @@ class Reader:
         order = frame.order
         if (
             order is not None and not order.aggregate and frame.limit == 1 and not frame.select and not frame.groups
-            and not self._entity_before_super and self._numeric(order.ref) and self._was_general()
+            and not self._entity_before_super and self._parts.numeric(order.ref) and self._was_general()
         ):  # fmt: skip
             frame.select = [Term(order.ref, "MAX" if frame.descending else "MIN")]
             frame.order = frame.limit = None
 
     def _was_general(self) -> bool:
         return any(mark.is_sign("super") and mark.words in _GENERAL_SUPERS for mark in self._marks)
-
-
-def display_columns(table: Table) -> list[str]:
-    """The columns that name a row: name, title, or first and last name; none where nothing does."""
-    named = {tuple(split_name(column.name)): column.name for column in table.columns if column.kind is not Kind.INTEGER}
-    own = tuple(map(stem, split_name(table.name)))
-    pair = [name for words, name in named.items() if words[:1] in (("first",), ("last",)) and words[-1:] == ("name",)]
-    for words, name in named.items():
-        if words in (("name",), ("title",)) or (
-            words[-1:] == ("name",) and tuple(map(stem, words[:-1])) in (own, own[-1:])
-        ):
-            return [name]
-    if len(pair) == 2:
-        return pair
-    for words, name in named.items():
-        if words[-1:] in (("name",), ("title",), ("fullname",)) or (tuple(map(stem, words)) == own):
-            return [name]
-    return []

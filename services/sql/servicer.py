@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from parley.sql.v1 import sql_pb2, sql_pb2_grpc
 from services.mesh.errors import ParleyError
+from services.mesh.server import Bound
 from services.mesh.status import to_status
 from services.sql import converters
 from services.sql.databases import Databases
@@ -132,6 +133,14 @@ class SqlServicer(sql_pb2_grpc.SqlServiceServicer):
             if begun:
                 yield sql_pb2.AskResponse(error=to_status(error))
             raise
+
+
+def bound(databases: Databases, questions: Questions) -> Bound:
+    """The service, to be served."""
+    servicer = SqlServicer(databases, questions)
+    return Bound(
+        sql_pb2_grpc.add_SqlServiceServicer_to_server, servicer, sql_pb2.DESCRIPTOR.services_by_name["SqlService"]
+    )
 
 
 def _id(name: str) -> str:

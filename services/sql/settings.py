@@ -7,10 +7,10 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from services.mesh.settings import ServiceSettings
+from services.mesh.provider_settings import ProvidersSettings
 
 
-class SqlSettings(ServiceSettings):
+class SqlSettings(ProvidersSettings):
     """Settings of the sql service, from environment variables PARLEY_SQL_…."""
 
     model_config = SettingsConfigDict(env_prefix="PARLEY_SQL_")
@@ -23,7 +23,7 @@ class SqlSettings(ServiceSettings):
     sqlite_root: Path | None = None
     """Folder that SQLite files must lie in to be registered, links followed. Empty: none may be registered."""
     engine: str = "embedded"
-    """Engine that answers when a request names none: `embedded`, or the model of the language model endpoint."""
+    """Engine that answers when a request names none: `embedded`, or a model of a provider."""
     max_rows: int = Field(default=1000, ge=1, le=1_000_000)
     """Rows that a query gives when the request does not say."""
     max_rows_limit: int = Field(default=100_000, ge=1, le=1_000_000)
@@ -34,11 +34,3 @@ class SqlSettings(ServiceSettings):
     """How long a request may let a statement work at most, in seconds."""
     max_queries: int = Field(default=16, ge=1, le=1000)
     """Statements that run at the same time; more wait."""
-    llm_base_url: str = ""
-    """OpenAI-compatible endpoint of a language model that writes SQL, e.g. http://127.0.0.1:11434/v1. Empty: none."""
-    llm_api_key: SecretStr = SecretStr("")
-    """Key for that endpoint."""
-    llm_model: str = ""
-    """The model's id there; requests choose it by this name."""
-    llm_timeout: float = Field(default=60.0, gt=0, le=600)
-    """How long that endpoint may take for one answer, in seconds."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from services.sql.errors import DatabaseUnavailable, SqlFailed, SqlTimeout
+from services.sql.errors import DatabaseUnavailable, SchemaOutdated, SqlFailed, SqlTimeout
 from services.sql.target import Target, connect_sqlite
 from services.sql.values import ResultColumn, guess_type
 
@@ -22,6 +22,8 @@ _STEPS = 10_000
 # No value may be longer, in bytes: one statement must not fill the memory.
 _MAX_LENGTH = 32 * 1024 * 1024
 _UNREACHABLE = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR}
+# SQLite has no code of its own for these.
+_MISSING = ("no such table", "no such column")
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
@@ -98,11 +100,10 @@ class SqliteReader:
             return DatabaseUnavailable("The database file cannot be opened or is locked by a writer.")
         if code in _DAMAGED:
             return DatabaseUnavailable("The file is damaged or not a SQLite database.", retry_after=None)
-        return failed(self._target.scrub(str(error)))
+        text = self._target.scrub(str(error))
+        return SchemaOutdated(text) if text.startswith(_MISSING) else refused(text)
 
 
-def failed(text: str) -> SqlFailed:
-    """The error for a statement that the database refused, with the remedy where the schema may have changed."""
-    drifted = any(mark in text.lower() for mark in ("no such table", "no such column", "does not exist"))
-    hint = " If the database's schema changed, refresh the schema and ask again." if drifted else ""
-    return SqlFailed(f"The database refused the statement: {text.rstrip('.')}.{hint}")
+def refused(text: str) -> SqlFailed:
+    """The error for a statement that the database refused, with what it said."""
+    return SqlFailed(f"The database refused the statement: {text.rstrip('.')}.")

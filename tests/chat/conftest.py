@@ -20,8 +20,9 @@ from parley.chat.v1 import chat_pb2, chat_pb2_grpc
 from parley.openai.v1 import openai_pb2, openai_pb2_grpc
 from parley.sql.v1 import sql_pb2, sql_pb2_grpc
 from services.chat.application import Application
-from services.chat.settings import ChatSettings, ProviderSettings
+from services.chat.settings import ChatSettings
 from services.mesh import errors, openai, server
+from services.mesh.provider_settings import ProviderSettings
 from services.mesh.server import Bound
 from services.mesh.settings import ServiceSettings
 

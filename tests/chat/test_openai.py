@@ -283,6 +283,15 @@ async def test_the_embedded_model_hears(chat: Chat) -> None:
     assert chat.asr.hints == ["how many customers are there", "databases/shop"]
 
 
+async def test_who_writes_vietnamese_is_heard_without_english_hints(chat: Chat) -> None:
+    data = base64.b64encode(b"how many customers are there").decode()
+    part = {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
+    text = {"type": "text", "text": "Có bao nhiêu khách hàng?"}
+    chat.asr.hints = ["never asked"]
+    await chat.post(embedded([text, part], metadata={"database": "shop"}))
+    assert chat.asr.hints == []
+
+
 @pytest.mark.parametrize(
     ("more", "param"),
     [

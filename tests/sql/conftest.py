@@ -14,8 +14,9 @@ from sqlalchemy import make_url
 from deploy.local import sample_shop
 from parley.sql.v1 import sql_pb2, sql_pb2_grpc
 from services.mesh.database import Database
+from services.mesh.providers import Providers
 from services.mesh.server import running
-from services.sql.__main__ import MIGRATIONS, compose
+from services.sql.application import MIGRATIONS, compose
 from services.sql.introspect import read_schema
 from services.sql.schema import Schema
 from services.sql.settings import SqlSettings
@@ -57,14 +58,18 @@ def serve(tmp_path: Path) -> Serve:
         }
         settings = SqlSettings.model_validate({**values, **overrides})
         database = Database(settings.database_url.get_secret_value(), MIGRATIONS)
+        providers = Providers(settings.providers)
         await database.migrate()
         try:
             async with (
-                running(settings, [compose(settings, database)], dependencies={"storage": database.ping}) as address,
+                running(
+                    settings, [compose(settings, database, providers)], dependencies={"storage": database.ping}
+                ) as address,
                 grpc.aio.insecure_channel(address) as channel,
             ):
                 yield sql_pb2_grpc.SqlServiceStub(channel)
         finally:
+            await providers.close()
             await database.close()
 
     return start

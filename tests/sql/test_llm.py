@@ -58,14 +58,18 @@ async def script() -> AsyncIterator[Script]:
     await runner.cleanup()
 
 
+def provider(script: Script, name: str = "scripted", **more: Any) -> dict[str, Any]:
+    settings = {"name": name, "base_url": script.url, "api_key": "hunter2", "models": ["tiny=tiny-8b"]}
+    return {**settings, "timeout": 0.5, "retries": 0, **more}
+
+
 @pytest.fixture
 async def llm_stub(
     serve: Callable[..., AbstractAsyncContextManager[Any]], script: Script, tmp_path: Path,
     register: Callable[..., Awaitable[sql_pb2.Database]],
 ) -> AsyncIterator[Any]:  # fmt: skip
     sample_shop.build(tmp_path / "shop.sqlite")
-    options = {"llm_base_url": script.url, "llm_api_key": "hunter2", "llm_model": "tiny", "llm_timeout": 0.5}
-    async with serve(**options) as stub:
+    async with serve(providers=[provider(script)]) as stub:
         await register(stub, "shop", "sqlite:///shop.sqlite")
         yield stub
 
@@ -99,7 +103,7 @@ async def test_it_answers_with_the_models_statement(llm_stub: Any, script: Scrip
     script.answers = [text]
     parts = await ask(llm_stub)
     assert parts[1].query.engine == "tiny"
-    assert parts[-1].answer.text == "The answer is 400."
+    assert parts[-1].answer.text == "There are 400 customers."
     assert script.keys == ["Bearer hunter2"]
 
 
@@ -133,11 +137,34 @@ async def test_a_model_may_refuse(llm_stub: Any, script: Script) -> None:
     assert "There is no weather here." in message
 
 
-@pytest.mark.parametrize("fault", ["garbage", "no statement", "status", "slow"])
-async def test_an_endpoint_that_fails_is_named_without_its_words(llm_stub: Any, script: Script, fault: str) -> None:
+@pytest.mark.parametrize("fault", ["garbage", "no statement", "status", "rejected", "slow"])
+async def test_a_provider_that_fails_is_named_without_its_words(llm_stub: Any, script: Script, fault: str) -> None:
     script.answers = [fault]
-    script.status = 500 if fault == "status" else 200
+    script.status = {"status": 500, "rejected": 400}.get(fault, 200)
     script.delay = 2.0 if fault == "slow" else 0.0
     code, reason, message = await refusal(llm_stub)
-    assert (code, reason) == (grpc.StatusCode.UNAVAILABLE, "UPSTREAM_FAILED")
+    timeout = grpc.StatusCode.DEADLINE_EXCEEDED, "UPSTREAM_TIMEOUT"
+    assert (code, reason) == (timeout if fault == "slow" else (grpc.StatusCode.UNAVAILABLE, "UPSTREAM_FAILED"))
     assert "secret" not in message
+
+
+async def test_a_failing_provider_is_tried_again_then_the_next_one(
+    serve: Callable[..., AbstractAsyncContextManager[Any]], script: Script, tmp_path: Path,
+    register: Callable[..., Awaitable[sql_pb2.Database]],
+) -> None:  # fmt: skip
+    sample_shop.build(tmp_path / "shop.sqlite")
+    script.answers = ["garbage", "garbage", GOOD]
+    providers = [provider(script, retries=1), provider(script, "second", models=["tiny=tiny-70b"])]
+    async with serve(providers=providers) as stub:
+        await register(stub, "shop", "sqlite:///shop.sqlite")
+        parts = await ask(stub)
+    assert parts[1].query.engine == "tiny"
+    assert [request["model"] for request in script.requests] == ["tiny-8b", "tiny-8b", "tiny-70b"]
+
+
+async def test_alternatives_that_may_not_run_are_left_out(llm_stub: Any, script: Script) -> None:
+    others = ["DROP TABLE customers", *(f"SELECT count(*) + {n} FROM customers" for n in range(5))]
+    script.answers = [json.dumps({**json.loads(GOOD), "alternatives": [{"sql": sql} for sql in others]})]
+    request = sql_pb2.GenerateQueryRequest(database="databases/shop", question="how many customers?", engine="tiny")
+    found = (await llm_stub.GenerateQuery(request)).query.alternatives
+    assert [alternative.sql for alternative in found] == others[1:4]

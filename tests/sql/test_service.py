@@ -187,15 +187,31 @@ async def test_the_schema_has_keys_types_counts_and_samples(shop_stub: Any) -> N
     assert (status.type, status.nullable, "cancelled" in status.sample_values) == ("TEXT", False, True)
 
 
-async def test_a_changed_schema_is_told_and_refreshed(shop_stub: Any, tmp_path: Path) -> None:
+async def test_a_changed_schema_is_read_again_by_itself(shop_stub: Any, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "shop.sqlite")) as connection:
         connection.execute("ALTER TABLE customers RENAME COLUMN city TO town")
-    code, info, message = await refused(collect(ask(shop_stub, "how many customers are in Hanoi")))
-    assert (code, info.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "SQL_FAILED")
-    assert "refresh the schema" in message
-    await shop_stub.RefreshSchema(sql_pb2.RefreshSchemaRequest(name="databases/shop"))
     parts = await collect(ask(shop_stub, "how many customers are in Hanoi"))
     assert "town" in parts[1].query.sql
+    assert parts[-1].answer.text == "There are 33 customers in Hanoi."
+    request = sql_pb2.GenerateQueryRequest(database="databases/shop", question="how many customers are in Hanoi")
+    assert "town" in (await shop_stub.GenerateQuery(request)).query.sql
+
+
+async def test_a_part_that_is_gone_is_said(stub: Any, register: Register, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "zoo.sqlite")) as connection:
+        connection.executescript("CREATE TABLE keepers (name TEXT); CREATE TABLE lions (name TEXT, weight REAL)")
+        await register(stub, "zoo", "sqlite:///zoo.sqlite")
+        connection.execute("ALTER TABLE lions RENAME TO vehicles")
+    code, info, message = await refused(collect(ask(stub, "how many lions are there", "zoo")))
+    assert (code, info.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "QUESTION_NOT_UNDERSTOOD")
+    assert "lions" in message
+    assert "vehicles" in message
+
+
+async def test_a_statement_on_a_part_that_is_gone_says_what_helps(shop_stub: Any) -> None:
+    code, info, message = await refused(collect(execute(shop_stub, "SELECT missing FROM orders")))
+    assert (code, info.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "SQL_FAILED")
+    assert "refresh the schema" in message
 
 
 async def test_the_vocabulary_holds_question_forms_and_values(shop_stub: Any) -> None:
@@ -310,14 +326,14 @@ async def test_a_question_becomes_a_query(shop_stub: Any) -> None:
     request = sql_pb2.GenerateQueryRequest(database="databases/shop", question="How many customers are in Hanoi?")
     query = (await shop_stub.GenerateQuery(request)).query
     assert (query.engine, query.dialect) == ("embedded", sql_pb2.DIALECT_SQLITE)
-    assert query.sql == "SELECT COUNT(*) FROM customers WHERE city = 'Hanoi'"
+    assert query.sql == "SELECT COUNT(*) AS count FROM customers WHERE city = 'Hanoi'"
     assert [link.value for link in query.links] == ["", "Hanoi"]
 
 
 async def test_a_question_is_answered_in_its_language(shop_stub: Any) -> None:
     for question, start in (
-        ("How many orders are there?", "The answer is 1,500"),
-        ("Có bao nhiêu đơn hàng?", "Kết quả là 1.500"),
+        ("How many orders are there?", "There are 1,500 orders."),
+        ("Có bao nhiêu đơn hàng?", "Có 1.500 đơn hàng."),
     ):
         parts = await collect(ask(shop_stub, question))
         assert [part.WhichOneof("part") for part in parts] == ["linked_schema", "query", "columns", "rows", "answer"]
@@ -401,6 +417,21 @@ async def test_postgresql_questions_and_types(stub: Any, register: Register, pos
         ]
     ]
     assert last.summary.row_count == 1
+
+
+async def test_postgresqls_changed_schema_is_read_again_by_itself(
+    stub: Any, register: Register, postgres_shop: str
+) -> None:
+    await register(stub, "pg", postgres_shop)
+    for change, column in (
+        ("ALTER TABLE customers RENAME COLUMN city TO town", "town"),
+        ("ALTER TABLE customers RENAME TO clients", "clients"),
+    ):
+        with closing(psycopg2.connect(postgres_shop)) as connection, connection, connection.cursor() as cursor:
+            cursor.execute(change)
+        parts = await collect(ask(stub, "how many customers are in Hanoi", "pg"))
+        assert column in parts[1].query.sql
+        assert values(parts) == [[10.0]]
 
 
 async def test_postgresql_faults(stub: Any, register: Register, postgres_shop: str) -> None:

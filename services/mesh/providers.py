@@ -1,7 +1,7 @@
 """Requests to OpenAI-compatible providers: one connection pool each, retries and fallback before the first token.
 
-This module moves bytes; what is in them is the business of services/chat/upstream.py (Parley's own use) and
-services/chat/openai.py (the façade, which passes them on).
+This module moves bytes; what is in them is the business of the services: chat answers with them or passes them on, sql
+has its queries written.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 import aiohttp
 import yarl
 
-from services.chat import errors
-from services.chat.settings import ProviderSettings
-from services.chat.sse import DONE, EventParser, EventTooLong
+from services.mesh import provider_errors as errors
 from services.mesh import telemetry
+from services.mesh.provider_settings import ProviderSettings
+from services.mesh.sse import DONE, EventParser, EventTooLong
 
 log = telemetry.get_logger(__name__)
 

@@ -1,0 +1,108 @@
+"""The sentence that says a single figure, from statements as either engine may write them."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.sql import answer
+from services.sql.embedded import EmbeddedEngine
+from services.sql.query import GeneratedQuery
+from services.sql.schema import Schema
+
+ENGINE = EmbeddedEngine()
+
+ENGLISH = {
+    "SELECT COUNT(*) FROM customers": "There are 1,500 customers.",
+    "select count(*) from Customers c where c.city = 'Hanoi'": "There are 1,500 customers in Hanoi.",
+    "SELECT COUNT(*) FROM customers WHERE city IN ('Hanoi', 'Hue')": "There are 1,500 customers in Hanoi or Hue.",
+    "SELECT COUNT(*) FROM customers WHERE city = 'Hanoi' AND name LIKE 'Tom%'": (
+        "Number of customers where city is Hanoi and name starts with Tom: 1,500."
+    ),
+    "SELECT COUNT(*) FROM orders JOIN customers ON customers.id = orders.customer_id WHERE customers.city = 'Hue'": (
+        "Number of orders where customer city is Hue: 1,500."
+    ),
+    "SELECT COUNT(DISTINCT city) FROM customers": "Number of different city values of customers: 1,500.",
+    "SELECT COUNT(DISTINCT customers.id) FROM customers JOIN orders ON orders.customer_id = customers.id "
+    "WHERE orders.status = 'pending'": "Number of customers where order status is pending: 1,500.",
+    "SELECT AVG(price) FROM products WHERE price > (SELECT AVG(price) FROM products)": (
+        "Average price of products where price is over the average: 1,500."
+    ),
+    "SELECT SUM(unit_price * quantity) FROM order_items": "Total revenue of order items: 1,500.",
+    "SELECT COUNT(*) FROM orders WHERE order_date >= '2025-12-01' AND order_date < '2026-01-01'": (
+        "Number of orders where order date is in December 2025: 1,500."
+    ),
+    "SELECT COUNT(*) FROM orders WHERE order_date < '2025-02-01'": (
+        "Number of orders where order date is before 2025-02-01: 1,500."
+    ),
+    "SELECT COUNT(*) FROM customers WHERE id NOT IN (SELECT customer_id FROM orders)": (
+        "Number of customers without orders: 1,500."
+    ),
+    "SELECT name FROM products ORDER BY price DESC LIMIT 1": "Product with the highest price: 1,500.",
+    "SELECT price FROM products WHERE name = 'Laptop'": "Price of products where name is Laptop: 1,500.",
+}
+UNSAYABLE = [
+    # Rows that are met several times.
+    "SELECT COUNT(*) FROM customers JOIN orders ON orders.customer_id = customers.id",
+    "SELECT SUM(products.price) FROM products, customers",
+    # Only of customers that have an order, and products that were ordered.
+    "SELECT COUNT(DISTINCT customers.id) FROM customers JOIN orders ON orders.customer_id = customers.id",
+    "SELECT MAX(price) FROM products JOIN order_items ON order_items.product_id = products.id",
+    "SELECT COUNT(*) FROM customers WHERE city = 'Hanoi' OR country = 'Vietnam'",
+    "SELECT COUNT(*) FROM customers WHERE LOWER(city) = 'hanoi'",
+    "SELECT COUNT(*) FROM (SELECT DISTINCT city FROM customers)",
+    "WITH c AS (SELECT * FROM customers LIMIT 3) SELECT COUNT(*) FROM c",
+    "SELECT city FROM customers GROUP BY city HAVING COUNT(*) > 90",
+    "SELECT COUNT(*) FROM orders LEFT JOIN customers ON customers.id = orders.customer_id",
+    "SELECT COUNT(*) FROM customers WHERE id NOT IN (SELECT product_id FROM order_items)",
+    "SELECT COUNT(*) + 1 FROM customers",
+    "SELECT price FROM products LIMIT 1",
+]
+VIETNAMESE = {
+    "Có bao nhiêu khách hàng ở Hà Nội?": "Có 1.500 khách hàng ở Hà Nội.",
+    "Có bao nhiêu đơn hàng đã hủy?": "Số đơn hàng có trạng thái là đã hủy: 1.500.",
+    "Giá trung bình của sản phẩm là bao nhiêu?": "Giá trung bình của sản phẩm: 1.500.",
+    "Sản phẩm nào đắt nhất?": "Sản phẩm có giá cao nhất: 1.500.",
+    "Có bao nhiêu đơn hàng trong tháng 3 năm 2025?": "Số đơn hàng có ngày đặt trong tháng 3 năm 2025: 1.500.",
+    "tổng doanh thu": "Tổng doanh thu của mặt hàng trong đơn: 1.500.",
+}
+
+
+def said(question: str, query: GeneratedQuery, schema: Schema, value: object = 1500) -> str:
+    return answer.sentence(question, query, schema, ["x"], [[value]], 1, False)
+
+
+def written(sql: str) -> GeneratedQuery:
+    return GeneratedQuery(sql, "", (), 1.0, "a model")
+
+
+@pytest.mark.parametrize(("sql", "expected"), ENGLISH.items())
+def test_a_figure_is_named(shop_schema: Schema, sql: str, expected: str) -> None:
+    assert said("how many?", written(sql), shop_schema) == expected
+
+
+@pytest.mark.parametrize("sql", UNSAYABLE)
+def test_what_cannot_be_said_exactly_is_not_said(shop_schema: Schema, sql: str) -> None:
+    assert said("how many?", written(sql), shop_schema) == "The answer is 1,500."
+
+
+@pytest.mark.parametrize(("question", "expected"), VIETNAMESE.items())
+def test_a_figure_is_named_in_vietnamese(shop_schema: Schema, question: str, expected: str) -> None:
+    assert said(question, ENGINE.answer(question, shop_schema), shop_schema) == expected
+
+
+def test_none_and_one_have_their_own_forms(shop_schema: Schema) -> None:
+    query = written("SELECT COUNT(*) FROM customers")
+    assert said("how many?", query, shop_schema, 0) == "There are no customers."
+    assert said("how many?", query, shop_schema, 1) == "There is 1 customer."
+    assert said("có bao nhiêu?", query, shop_schema, 0) == "Không có khách hàng nào."
+    assert said("average?", written("SELECT AVG(price) FROM products"), shop_schema, None) == "The answer is nothing."
+
+
+def test_computed_columns_have_names_that_no_column_has(shop_schema: Schema) -> None:
+    for question, name in {
+        "How many customers are there in each country?": "COUNT(*) AS count",
+        "What is the average price of products?": "AVG(price) AS average_price",
+        "number of orders per month": "AS order_date_month",
+        "total revenue per city": "AS revenue",
+    }.items():
+        assert name in ENGINE.answer(question, shop_schema).sql
