@@ -80,6 +80,8 @@ def up(settings: StackSettings, on_event: OnEvent) -> None:
         deploy.local.supervisor.StartError: A component failed to start; everything is stopped again.
         gateway.config.EnvoyMissingError: Envoy is not installed.
     """
+    # Conversations, logs and secrets are nobody else's business; what is started here inherits this.
+    os.umask(0o077)
     settings.state.mkdir(parents=True, exist_ok=True)
     with state.held(settings.state):
         left = state.read(settings.state)
@@ -124,6 +126,7 @@ def detach(settings: StackSettings, on_event: OnEvent) -> int:
     Raises:
         deploy.local.supervisor.StartError: It could not be started; the message says why, as `up` would.
     """
+    settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = state.log_file(settings.state, SUPERVISOR)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:

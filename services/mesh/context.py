@@ -13,6 +13,8 @@ IDENTITY_PREFIX = "x-parley-identity-"
 REQUEST_ID = "x-request-id"
 TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"
+# Set by the gateway on calls that it made from REST; it removes the header from what comes from outside.
+REST_PATH = "x-envoy-original-path"
 # A deadline further away than this is grpc's way of saying that there is none.
 FOREVER = 10 * 365 * 86400.0
 
@@ -28,6 +30,7 @@ class Call:
         traceparent: W3C trace context: `00-<trace id>-<parent id>-<flags>`.
         tracestate: W3C trace state; empty where there is none.
         identity: Metadata that says who calls, as it came.
+        rest_path: The path of the REST call that the gateway made this one from; empty for gRPC calls.
     """
 
     method: str = ""
@@ -36,6 +39,7 @@ class Call:
     traceparent: str = ""
     tracestate: str = ""
     identity: tuple[tuple[str, str], ...] = field(default=())
+    rest_path: str = ""
 
     @property
     def trace_id(self) -> str:
@@ -94,6 +98,8 @@ def inbound(method: str, metadata: Iterable[tuple[str, str | bytes]], time_remai
             call.traceparent = value if is_traceparent(value) else ""
         elif key == TRACESTATE:
             call.tracestate = value[:512]
+        elif key == REST_PATH:
+            call.rest_path = value
         elif key.startswith(IDENTITY_PREFIX):
             identity.append((key, value))
     call.identity = tuple(identity)

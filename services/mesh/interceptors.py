@@ -1,4 +1,4 @@
-"""What happens around every RPC, in this order: context · in-flight and metrics · errors · validation · the servicer.
+"""What happens around every RPC, in this order: context · metrics · errors · validation · the servicer.
 
 One place holds all of it, and wraps each handler once, when its method is first called. gRPC's own interceptors would
 cost every call coroutines and objects, and scatter the order over a list.
@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 from google.rpc import status_pb2
 
 from services.mesh import context as calls
-from services.mesh import errors, status, telemetry, validation
+from services.mesh import errors, rest, status, telemetry, validation
 from services.mesh.metrics import METRICS, MethodMetrics
 
 if TYPE_CHECKING:
@@ -167,21 +167,26 @@ def wrap(method: str, inner: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodH
     behaviour: Any
     handler, behaviour = make[(inner.request_streaming, inner.response_streaming)]
 
+    path_check = rest.path_check(method)
+
+    def admitted(request: Any, around: Around) -> Any:
+        """The request, or the stream of them, checked."""
+        if inner.request_streaming:
+            return checked(request)
+        validation.check(request)
+        if path_check is not None and around.call.rest_path:
+            path_check(around.call.rest_path, request)
+        return request
+
     async def one(request: Any, context: Context) -> Any:
-        async with Around(method, metrics, context):
-            if inner.request_streaming:
-                request = checked(request)
-            else:
-                validation.check(request)
-            return await behaviour(request, context)
+        around = Around(method, metrics, context)
+        async with around:
+            return await behaviour(admitted(request, around), context)
 
     async def many(request: Any, context: Context) -> AsyncIterator[Any]:
-        async with Around(method, metrics, context):
-            if inner.request_streaming:
-                request = checked(request)
-            else:
-                validation.check(request)
-            answering = behaviour(request, context)
+        around = Around(method, metrics, context)
+        async with around:
+            answering = behaviour(admitted(request, around), context)
             if not hasattr(answering, "__aiter__"):
                 # A coroutine that writes to the context by itself, as gRPC's own health servicer does.
                 await answering

@@ -149,3 +149,15 @@ def test_when_a_service_dies_the_gateway_says_so_and_it_comes_back(client: httpx
     assert statuses <= {200, 503}
     assert answer.status_code == 200
     assert client.get("/api/v1/databases/shop").json()["database"]["name"] == "databases/shop"
+
+
+def test_the_body_cannot_name_another_resource_than_the_path(client: httpx.Client) -> None:
+    names = [client.post("/api/v1/conversations", json={}).json()["conversation"]["name"] for _ in range(2)]
+    answer = client.patch(f"/api/v1/{names[0]}", json={"name": names[1], "title": "taken over"})
+    assert answer.status_code == 400
+    assert "conversation.name" in answer.json()["message"]
+    assert client.get(f"/api/v1/{names[1]}").json()["conversation"]["title"] == ""
+    for body in ({"sql": "SELECT 1", "database": "databases/other"},):
+        answer = client.post("/api/v1/databases/shop:executeQuery", json=body)
+        assert (answer.status_code, answer.json()["details"][0]["reason"]) == (400, "ERROR_REASON_INVALID_ARGUMENT")
+    assert client.get("/api/v1/databases/shop", params={"name": "databases/other"}).status_code == 400

@@ -253,3 +253,11 @@ def test_the_supervisor_loads_nothing_heavy() -> None:
     command = f"import sys, deploy.local.__main__; print([name for name in {heavy} if name in sys.modules])"
     out = subprocess.run([sys.executable, "-c", command], capture_output=True, check=True, text=True).stdout
     assert out.strip() == "[]"
+
+
+def test_nobody_else_may_read_what_a_stack_writes(settings: StackSettings, events: list[Event]) -> None:
+    assert events
+    assert settings.state.stat().st_mode & 0o077 == 0
+    made = [path for path in settings.state.rglob("*") if path.parent.name in ("run", "data", "secrets")]
+    assert made
+    assert all(path.stat().st_mode & 0o077 == 0 for path in made), made
