@@ -14,7 +14,9 @@ BENCHMARKS = {
     "gateway": "a unary RPC through Envoy against a bare grpc.aio server",
     "stack": "time until everything is ready, memory of the idle stack",
     "chat": "chat completions through the whole path against LiteLLM and FastAPI; time to first token",
+    "providers": "aiohttp against the openai package, as a client of a model provider",
     "asr": "word error rate; the pipeline against the decoder alone; two files at once",
+    "spoken": "spoken questions that lead to the SQL of typed ones",
     "sql": "execution accuracy and latency of the embedded engine",
 }
 

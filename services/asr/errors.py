@@ -10,12 +10,14 @@ class InvalidAudio(errors.InvalidArgument):
 
     Args:
         description: What is wrong with it, and what would be right.
+        field: What the request calls it.
     """
 
     reason = "INVALID_AUDIO"
 
-    def __init__(self, description: str) -> None:
-        super().__init__("audio", description)
+    def __init__(self, description: str, field: str = "audio") -> None:
+        super().__init__(field, description)
+        self.description = description
 
 
 class ModelNotFound(errors.NotFound):
@@ -38,11 +40,13 @@ class AudioTooLong(errors.TooLarge):
 
     Args:
         seconds: The limit.
+        field: What the request calls the audio.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, field: str = "audio") -> None:
         super().__init__(
             f"The audio is longer than {seconds:g} seconds, the limit here. Send it in parts.",
             metadata={"limit": f"{seconds:g}s"},
-            violations=[errors.FieldViolation("audio", f"must not be longer than {seconds:g} seconds")],
+            violations=[errors.FieldViolation(field, f"must not be longer than {seconds:g} seconds")],
         )
+        self.seconds = seconds

@@ -8,11 +8,15 @@ from typing import Any
 from google.api import httpbody_pb2
 
 from parley.openai.v1 import openai_pb2, openai_pb2_grpc
+from services.asr.errors import AudioTooLong, InvalidAudio
 from services.asr.form import Form, parse
 from services.asr.formats import FORMATS, event, usage
 from services.asr.recognise import Recogniser
 from services.asr.transcript import Transcript
 from services.mesh.openai import with_envelope
+
+FILE = "file"
+"""The field of the form that holds the recording."""
 
 
 class AudioServicer(openai_pb2_grpc.AudioServiceServicer):
@@ -37,13 +41,19 @@ class AudioServicer(openai_pb2_grpc.AudioServiceServicer):
 
     async def _parts(self, body: httpbody_pb2.HttpBody) -> AsyncIterator[httpbody_pb2.HttpBody]:
         form = parse(body.data, body.content_type)
-        if form.stream:
-            async for part in self._events(form):
-                yield httpbody_pb2.HttpBody(content_type="text/event-stream", data=part)
-            return
-        transcript = await self._recogniser.transcribe(form.audio, form.config)
-        content_type, data = FORMATS[form.format](transcript, form.words, form.segments)
-        yield httpbody_pb2.HttpBody(content_type=content_type, data=data)
+        try:
+            if form.stream:
+                async for part in self._events(form):
+                    yield httpbody_pb2.HttpBody(content_type="text/event-stream", data=part)
+            else:
+                transcript = await self._recogniser.transcribe(form.audio, form.config)
+                content_type, data = FORMATS[form.format](transcript, form.words, form.segments)
+                yield httpbody_pb2.HttpBody(content_type=content_type, data=data)
+        # The form calls it `file`.
+        except InvalidAudio as error:
+            raise InvalidAudio(error.description, FILE) from error
+        except AudioTooLong as error:
+            raise AudioTooLong(error.seconds, FILE) from error
 
     async def _events(self, form: Form) -> AsyncIterator[bytes]:
         """A delta for each segment as it is understood, then the whole text."""

@@ -1,17 +1,21 @@
 """What people may say about a database: sentences that make a speech recogniser understand questions about it.
 
-A recogniser builds a small language model from them, so they repeat the question forms that the embedded engine reads,
-filled with the database's own words: names of tables and columns as they are spoken, and values.
+A recogniser builds a small language model from them. So they are a sample of the questions that the embedded engine
+reads, as even as can be: every form comes equally often for every table and column that it fits, filled in turns with
+openings, numbers, months, and the database's own words: names of tables and columns as they are spoken, and values.
+The sample is drawn without chance: the same schema gives the same sentences.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from services.sql.lexicon import SIGNS
 from services.sql.linking import revenue_columns
 from services.sql.schema import Column, Kind, Schema, Table
-from services.sql.words import fold, lemma, plural, split_name, spoken_name
+from services.sql.words import lemma, plural, split_name, spoken_name
 
 MAX_PHRASES = 6000
 MAX_VALUES = 60
@@ -19,183 +23,262 @@ MAX_VALUE_WORDS = 4
 # Beyond so many values a column holds names: each comes in so many forms.
 FEW_VALUES = 20
 NAME_FORMS = 3
+# A column with no more values than that may hold kinds: cancelled orders, managers.
+FEW_KINDS = 10
+REPEATS = 3
+"""How often a form comes for what it fits, each time filled differently."""
+MORE = 4
+"""So many times more often come forms with a slot that has many fillers: a number, a month, an aggregate."""
 
-_NUMBERS = [
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "twelve",
-    "fifteen",
-    "twenty",
-    "thirty",
-    "forty",
-    "fifty",
-    "sixty",
-    "seventy",
-    "eighty",
-    "ninety",
-    "one hundred",
-    "two hundred",
-    "five hundred",
-    "one thousand",
-    "two thousand",
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_DIGITS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+# Round numbers come twice: people ask for the top three, five or ten.
+_SMALL = [*_DIGITS[1:], "ten", "three", "twelve", "five", "fifteen", "ten", *_TENS[:2], "five", "fifty", "hundred"]
+_LARGE = [
+    *("ten", "fifteen", *_TENS, "one hundred"),
+    *(f"{digit} hundred" for digit in _DIGITS),
+    *(f"{digit} hundred fifty" for digit in _DIGITS[:4]),
+    *(f"{digit} thousand" for digit in (*_DIGITS, "ten", "twenty", "fifty")),
+    *(f"{digit} thousand five hundred" for digit in _DIGITS[:4]),
+    *("fifteen hundred", "one hundred and fifty", "one hundred twenty five", "one hundred thousand", "one million"),
 ]
+_YEARS = [f"twenty {year}" for year in ("twenty", "twenty one", "twenty two", "twenty three", "twenty four")]
+_YEARS += ["twenty twenty five", "twenty twenty six", "two thousand twenty four", "twenty nineteen"]
 _MONTHS = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
 ]
-_YEARS = (
-    "twenty twenty three",
-    "twenty twenty four",
-    "twenty twenty five",
-    "twenty twenty six",
-    "last year",
-    "this year",
-    "last month",
-    "this month",
-    "last week",
-)
-_ALONE = (
+# What forms are filled with, besides the words of the database.
+_FILLERS: dict[str, Sequence[str]] = {
+    "show": (
+        "show",
+        "list",
+        "show me",
+        "give me",
+        "find",
+        "display",
+        "get",
+        "what are",
+        "tell me",
+        "return",
+        "which are",
+    ),
+    "all": ("all", "the", "all the", "all", "the", ""),
+    "the": ("the", "all", ""),
+    "few": _SMALL,
+    "number": _LARGE,
+    "over": ("over", "above", "greater than", "more than", "higher than", "at least", "larger than"),
+    "under": ("under", "below", "less than", "lower than", "at most", "smaller than"),
+    "high": ("highest", "lowest", "largest", "smallest", "biggest", "maximum", "minimum"),
+    "aggregate": ("average", "total", "maximum", "minimum", "highest", "lowest", "sum of the"),
+    "each": ("per", "for each", "in each", "by", "of each", "for every"),
+    "month": _MONTHS,
+    "year": _YEARS,
+    "date": [f"{month} {year}" for month, year in zip(_MONTHS, itertools.cycle(_YEARS), strict=False)],
+    "when": ("in", "after", "before", "since", "in", "during"),
+    "period": ("month", "year"),
+    "ago": ("last year", "this year", "last month", "this month", "last week", "today"),
+    "none": ("no", "without", "with no", "that have no", "who have no", "which have no"),
+    "most": ("most", "fewest", "most", "least"),
+    "from": ("in", "from", "of", "in"),
+    "which": ("which", "what"),
+}
+_TABLE = (
     "how many {many} are there",
     "how many {many} do we have",
-    "list all {many}",
-    "show all {many}",
-    "show me the {many}",
-    "show me all {many}",
-    "count the {many}",
+    "how many {many} are in the database",
     "what is the number of {many}",
-    "list the {many}",
-    "give me the {many}",
+    "number of {many}",
+    "count {all} {many}",
+    "{show} {all} {many}",
+    "{show} {all} {many}",
+    "{show} me {all} {many}",
+    "{show} the names of {all} {many}",
     "how many different {many} are there",
+    "{show} the first {few} {many}",
 )
 _COLUMN = (
-    "show the {column} of each {one}",
-    "list the {columns} of all {many}",
-    "what are the {columns} of the {many}",
-    "show the {columns} of {many}",
-    "how many {many} are there for each {column}",
-    "how many {many} per {column}",
-    "list {many} by {column}",
-    "show the number of {many} for each {column}",
-    "what are the different {columns}",
-    "which {column} has the most {many}",
-    "list the {many} sorted by {column}",
-    "number of {many} by {column}",
+    "{show} the {columns} of {all} {many}",
+    "{show} the {column} of each {one}",
+    "{show} the {column} and {second} of each {one}",
+    "{show} the {columns} and {seconds} of {all} {many}",
+    "how many {many} are there {each} {column}",
+    "how many {many} {each} {column}",
+    "number of {many} {each} {column}",
+    "{show} the number of {many} {each} {column}",
+    "how many different {columns} are there",
+    "{show} the different {columns} of the {many}",
+    "which {column} has the {most} {many}",
+    "{show} {all} {many} sorted by {column}",
+    "{show} {all} {many} ordered by {column}",
+    "{many} by {column}",
+    "what is the {column} of the {one}",
 )
 _MEASURE = (
-    "what is the average {column} of {many}",
-    "what is the total {column} of {many}",
-    "what is the average {column}",
-    "what is the highest {column}",
-    "what is the lowest {column}",
-    "which {one} has the highest {column}",
-    "which {one} has the lowest {column}",
-    "show the top {number} {many} by {column}",
-    "what is the total {column}",
-    "how many {many} have a {column} above {number}",
-    "which {many} have a {column} below {number}",
-    "{many} with {column} greater than {number}",
-    "{many} with {column} less than {number}",
-    "what is the average {column} for each {one}",
-    "list the {number} {many} with the highest {column}",
-    "show {many} with a {column} of more than {number}",
-    "what is the maximum {column} of the {many}",
-    "what is the minimum {column} of the {many}",
-    "what is the total {column} per {one}",
-    "show the {many} ordered by {column} descending",
+    "what is the {aggregate} {column}",
+    "what is the {aggregate} {column} of {all} {many}",
+    "what is the {aggregate} {column} of {many}",
+    "what is the {aggregate} {column} {each} {one}",
+    "what is the {aggregate} {column} {each} {other}",
+    "{show} the {aggregate} {column} {each} {other}",
+    "{which} {one} has the {high} {column}",
+    "who has the {high} {column}",
+    "{show} the top {few} {many} by {column}",
+    "top {few} {many} by {column}",
+    "{show} the {few} {many} with the {high} {column}",
+    "{show} the {one} with the {high} {column}",
+    "how many {many} have a {column} {over} {number}",
+    "how many {many} have a {column} {under} {number}",
+    "{which} {many} have a {column} {over} {number}",
+    "{which} {many} have a {column} {under} {number}",
+    "{show} {the} {many} with a {column} {over} {number}",
+    "{show} {the} {many} with a {column} {under} {number}",
+    "{show} {the} {many} with {column} {over} {number}",
+    "{many} with {column} {under} {number}",
+    "{show} {the} {many} with a {column} between {number} and {number}",
+    "{show} {the} {many} sorted by {column} descending",
+)
+_PRICED = (
+    "{which} {many} cost {over} {number}",
+    "how many {many} cost {under} {number}",
+    "{show} the {few} most expensive {many}",
+    "{show} the {few} cheapest {many}",
+    "what is the most expensive {one}",
+    "{which} {one} is the cheapest",
+    "what are the {few} cheapest {many}",
+)
+_PAID = (
+    "{which} {many} earn {over} {number}",
+    "how many {many} earn {over} {number}",
+    "{which} {one} earns the most",
 )
 _RELATED = (
-    "how many {other} does each {one} have",
-    "which {one} has the most {other}",
-    "which {one} has the fewest {other}",
-    "which {many} have no {other}",
-    "list {many} without {other}",
-    "show the number of {other} for each {one}",
-    "how many {other} per {one}",
-    "top {number} {many} by number of {other}",
-    "which {many} have {other}",
-    "which {many} have more than {number} {other}",
-    "how many {many} have no {other}",
-    "how many {many} have {other}",
-    "list the {other} of each {one}",
-    "which {many} never had {other}",
-    "show {number} {many} with the most {other}",
+    "how many {others} does each {one} have",
+    "{which} {one} has the {most} {others}",
+    "{which} {one} has the {most} {others}",
+    "{which} {many} have no {others}",
+    "{show} {the} {many} without {others}",
+    "{show} {the} {many} {none} {others}",
+    "how many {many} have no {others}",
+    "number of {others} {each} {one}",
+    "{show} the number of {others} {each} {one}",
+    "how many {others} are there {each} {one}",
+    "how many {others} {each} {one}",
+    "top {few} {many} by number of {others}",
+    "{which} {many} have {over} {few} {others}",
+    "how many {many} have more than {few} {others}",
+    "{show} the {few} {many} with the {most} {others}",
+    "{show} the {others} of each {one}",
 )
 _VALUE = (
     "how many {many} are in {value}",
-    "how many {many} are from {value}",
-    "show all {many} in {value}",
-    "list the {many} from {value}",
-    "which {many} are in {value}",
-    "how many {many} are {value}",
-    "show the {many} with {column} {value}",
-    "{many} whose {column} is {value}",
-    "{many} in {value}",
-    "how many {value} {many} are there",
-    "list all {value} {many}",
-    "how many {many} are not {value}",
+    "how many {many} are {from} {value}",
+    "{show} {the} {many} {from} {value}",
+    "{show} {all} {many} {from} {value}",
+    "{which} {many} are {from} {value}",
+    "how many {many} live in {value}",
+    "how many {others} did {many} {from} {value} make",
+    "how many {others} are there {from} {value}",
+    "{show} {the} {others} {from} {value}",
+    "{which} {others} are {from} {value}",
+    "how many {others} came from {value}",
+    "what is the {aggregate} {measure} {from} {value}",
+    "{show} {the} {value} {many}",
+    "{many} {from} {value}",
+    "{which} {others} are in the {value} {one}",
+    "{show} {the} {others} of the {value} {one}",
+    "{which} {many} work in {value}",
+    "{show} {the} {many} with {column} {value}",
+    "what is the {measure} of the {value}",
 )
-_RELATED_VALUE = (
-    "how many {other} are there from {value}",
-    "show the {other} of {value}",
-    "how many {other} did {value} have",
-    "how many {other} were made by {many} in {value}",
-    "list the {other} in {value}",
-    "which {other} are in {value}",
-    "what is the number of {other} in {value}",
-    "how many {other} are in {value}",
-    "{other} in {value}",
+_NAME = (
+    "{show} the {others} of {value}",
+    "how many {others} does {value} have",
+    "what is the {measure} of {value}",
+    "how many {others} did {value} make",
+    "{show} the {one} {value}",
+    "what is the {measure} of the {value}",
+    "{show} {all} {others} of the {one} {value}",
+    "how many {others} are there for {value}",
+)
+_KIND = (
+    "how many {many} are {value}",
+    "how many {many} were {value}",
+    "{show} {all} {value} {many}",
+    "how many {value} {many} are there",
+    "{show} {the} {many} that are {value}",
+    "{show} {the} {many} that were {value}",
+    "{which} {many} are {value}",
+    "{which} {many} were {value}",
+    "how many {many} are {values}",
+    "{show} {all} {values}",
+    "how many {values} are there",
+    "how many {many} are not {value}",
+    "{show} {the} {many} with {column} {value}",
+    "{value} {many}",
 )
 _DATED = (
-    "how many {many} were there in {month}",
-    "how many {many} in {month} {year}",
-    "show {many} in {year}",
-    "show the {many} since {month}",
-    "how many {many} in {year}",
-    "list the {many} before {month} {year}",
-    "how many {many} after {month}",
-    "show the latest {many}",
+    "how many {many} were there {when} {month}",
+    "how many {many} were {done} {when} {month}",
+    "how many {many} were {done} {when} {date}",
+    "how many {many} were {done} {when} {year}",
+    "how many {many} {when} {year}",
+    "how many {many} were there in {date}",
+    "{show} {the} {many} from {date}",
+    "{show} {the} {many} {when} {date}",
+    "{show} {the} {many} {done} {when} {year}",
+    "{show} {the} {many} {when} {month}",
+    "how many {many} were {done} {ago}",
+    "how many {many} per {period}",
+    "{show} the {few} latest {many}",
     "what is the newest {one}",
     "what is the oldest {one}",
-    "how many {many} per month",
-    "how many {many} per year",
-    "the {number} most recent {many}",
+    "{show} the {few} most recent {many}",
 )
-
-
 _REVENUE = (
     "what is the total revenue",
-    "show the total revenue",
-    "total revenue per {one}",
-    "what is the total revenue for each {one}",
-    "which {one} has the highest revenue",
-    "revenue by {one}",
+    "{show} the total revenue",
+    "total revenue {each} {one}",
+    "what is the total revenue {each} {one}",
+    "{which} {one} has the {high} revenue",
+    "{show} the revenue {each} {one}",
 )
+_PLACED = ("made", "placed", "ordered", "sold")
+_SLOT = re.compile(r"\{(\w+)\}")
+_VARIED = re.compile(r"\{(few|number|aggregate|high)\}")
+_PRICE = SIGNS["most", "expensive"].hints
+_PAY = frozenset({"salary", "wage", "income", "pay"})
+
+
+class _Forms:
+    """Fills forms; each slot takes its fillers in turns, whichever form it stands in."""
+
+    def __init__(self) -> None:
+        self._turns = {slot: itertools.cycle(fillers) for slot, fillers in _FILLERS.items()}
+
+    def fill(self, form: str, words: Mapping[str, str]) -> str:
+        """The sentence, in lower case with single spaces."""
+        said = _SLOT.sub(lambda slot: words[slot[1]] if slot[1] in words else next(self._turns[slot[1]]), form)
+        return " ".join(said.lower().replace("me me", "me").split())
 
 
 def vocabulary(schema: Schema) -> list[str]:
-    """Example sentences and phrases about a database, lower case, without punctuation, each once; at most MAX_PHRASES.
+    """Example sentences about a database, lower case, without punctuation, each once; at most MAX_PHRASES.
 
-    Forms come in turns over the tables, so that a bound that cuts the list off takes a little from each.
+    They come in turns over the tables, so that a bound that cuts the list off takes a little from each.
     """
-    sources = [_sentences(schema, table) for table in schema.tables]
+    forms = _Forms()
+    sources = [_sentences(schema, table, forms) for table in schema.tables]
     found: dict[str, None] = {}
     while sources and len(found) < MAX_PHRASES:
         for source in list(sources):
@@ -203,51 +286,70 @@ def vocabulary(schema: Schema) -> list[str]:
             if sentence is None:
                 sources.remove(source)
             else:
-                found[re.sub(r"\s+", " ", sentence).strip().lower()] = None
+                found[sentence] = None
     return list(found)[:MAX_PHRASES]
 
 
-def _sentences(schema: Schema, table: Table) -> Iterator[str]:
-    """What people say about one table."""
+def _sentences(schema: Schema, table: Table, forms: _Forms) -> Iterator[str]:
+    """What people say about one table: what they ask most about comes first."""
     one, many = _names(table)
-    numbers = _cycle(_NUMBERS)
     words = {"one": one, "many": many}
-    yield from (form.format(**words) for form in _ALONE)
-    if any(map(revenue_columns, schema.tables)):
-        yield from (form.format(**words) for form in _REVENUE)
-    others = [_names(other)[1] for other in _neighbours(schema, table)]
+    others = [_names(other) for other in _neighbours(schema, table)]
     columns = [column for column in table.columns if column.name not in table.key_columns]
-    for column in columns:
-        spoken = spoken_name(column.name)
-        named = {**words, "column": spoken, "columns": _many(spoken)}
-        yield from (form.format(**named) for form in _COLUMN)
-        if column.numeric:
-            yield from (form.format(**named, number=next(numbers)) for form in _MEASURE)
-    for other in others:
-        yield from (form.format(**words, other=other, number=next(numbers)) for form in _RELATED)
-    if any(column.temporal for column in columns):
-        yield from _dated(words, numbers)
-    for column in columns:
-        yield from _valued(column, words, others)
+    general = [*_TABLE, *(_REVENUE if any(map(revenue_columns, schema.tables)) else ())]
+    measures = [spoken_name(column.name) for column in columns if column.numeric] or ["number"]
+    for turn in range(REPEATS):
+        yield from (forms.fill(form, words) for form in general)
+        for column in columns:
+            yield from _of_column(column, columns, words, others, forms)
+        for other in others:
+            yield from (forms.fill(form, {**words, "others": other[1]}) for form in _RELATED)
+        for column in columns if turn == 0 else ():
+            yield from _valued(column, {**words, "measure": measures[0]}, others, forms)
 
 
-def _valued(column: Column, words: dict[str, str], others: list[str]) -> Iterator[str]:
+def _of_column(
+    column: Column,
+    columns: Sequence[Column],
+    words: Mapping[str, str],
+    others: Sequence[tuple[str, str]],
+    forms: _Forms,
+) -> Iterator[str]:
+    """What people say about a column, apart from its values."""
+    spoken = spoken_name(column.name)
+    parts = frozenset(spoken.split())
+    named = {**words, "column": spoken, "columns": _many(spoken)}
+    later = columns[(columns.index(column) + 1) % len(columns)]
+    named |= {"second": spoken_name(later.name), "seconds": _many(spoken_name(later.name))}
+    yield from (forms.fill(form, named) for form in _COLUMN)
+    if column.temporal:
+        done = itertools.cycle([spoken.split()[0]] if spoken.split()[0].endswith("ed") else _PLACED)
+        yield from (forms.fill(form, {**named, "done": next(done)}) for form in _DATED * MORE)
+    if not column.numeric:
+        return
+    groups = [one for one, _ in others] or [words["one"]]
+    for form in _MEASURE:
+        for group in groups if "{other}" in form else groups[:1]:
+            yield forms.fill(form, {**named, "other": group})
+    asked = [*(_PRICED if parts & {*_PRICE} else ()), *(_PAID if parts & _PAY else ())]
+    varied = [form for form in (*_MEASURE, *asked) if "{other}" not in form and _VARIED.search(form)]
+    yield from (forms.fill(form, named) for form in (*asked, *varied * (MORE - 1)))
+
+
+def _valued(column: Column, words: dict[str, str], others: Sequence[tuple[str, str]], forms: _Forms) -> Iterator[str]:
     """What people say about a column's values; of a column with many (names), each value comes in a few forms only."""
     values = _spoken_values(column)
-    forms = [form.replace("{column}", spoken_name(column.name)) for form in (*_VALUE, *_RELATED_VALUE)]
-    many_values = len(values) > FEW_VALUES
-    turns = _cycle(forms)
+    names = len(values) > FEW_VALUES
+    fitting = [form for form in (_NAME if names else _VALUE) if others or "{others}" not in form]
+    turns = itertools.cycle(fitting)
+    other = itertools.cycle(others or [("", "")])
     for value in values:
-        for form in [next(turns) for _ in range(NAME_FORMS)] if many_values else forms:
-            for other in others[: 1 if many_values else None] if "{other}" in form else [""]:
-                yield form.format(**words, other=other, value=value)
-
-
-def _dated(words: dict[str, str], numbers: Iterator[str]) -> Iterator[str]:
-    years = _cycle(list(_YEARS))
-    for month in _MONTHS:
-        for form in _DATED:
-            yield form.format(**words, month=month, year=next(years), number=next(numbers))
+        said = {**words, "column": spoken_name(column.name), "value": value, "values": _many(value)}
+        asked: Iterable[str] = itertools.islice(turns, NAME_FORMS) if names else fitting
+        if len(values) <= FEW_KINDS:
+            asked = itertools.chain(asked, _KIND)
+        for form in asked:
+            yield forms.fill(form, {**said, "others": next(other)[1]})
 
 
 def _names(table: Table) -> tuple[str, str]:
@@ -277,14 +379,12 @@ def _neighbours(schema: Schema, table: Table) -> list[Table]:
 
 
 def _spoken_values(column: Column) -> list[str]:
-    """Values that can be said: words, not codes or addresses; spread over the whole list."""
+    """Values that can be said: words, not codes or addresses; spread over the whole list.
+
+    With their diacritics: a recogniser may know by them how a name sounds.
+    """
     if column.kind is not Kind.TEXT:
         return []
-    good = [fold(value) for value in column.values if re.fullmatch(r"[^\W\d_]+([ '-][^\W\d_]+)*", value)]
+    good = [value.lower() for value in column.values if re.fullmatch(r"[^\W\d_]+([ '-][^\W\d_]+)*", value)]
     good = [value for value in good if len(value.split()) <= MAX_VALUE_WORDS]
     return good[:: max(1, len(good) // MAX_VALUES)][:MAX_VALUES]
-
-
-def _cycle(items: list[str]) -> Iterator[str]:
-    while True:
-        yield from items

@@ -41,10 +41,13 @@ class RealTriton:
         models: What it serves.
         state: Its folder.
         parameters: For the models.
+        source: The folder that holds the models.
     """
 
-    def __init__(self, models: list[str], state: Path, parameters: dict[str, str] | None = None) -> None:
-        self._models, self._state, self._parameters = models, state, parameters
+    def __init__(
+        self, models: list[str], state: Path, parameters: dict[str, str] | None = None, source: Path = SOURCE
+    ) -> None:
+        self._models, self._state, self._parameters, self._source = models, state, parameters, source
         self.http, self.grpc, self.metrics = free_ports(3)
         self.log = state / "triton.log"
 
@@ -56,7 +59,7 @@ class RealTriton:
     def start(self) -> None:
         """Starts it and waits until its models are loaded."""
         arguments, environment = command(
-            SOURCE, self._models, self.http, self.grpc, self.metrics, self._state, parameters=self._parameters
+            self._source, self._models, self.http, self.grpc, self.metrics, self._state, parameters=self._parameters
         )
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(arguments, env=environment, stderr=log, stdout=log)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -28,12 +29,13 @@ def live(**fields: object) -> asr_pb2.StreamingConfig:
 
 
 async def events(
-    asr: Stub, config: asr_pb2.StreamingConfig, audio: bytes, block: int = 4410
+    asr: Stub, config: asr_pb2.StreamingConfig, audio: bytes, block: int = 4410, pause: float = 0
 ) -> list[asr_pb2.StreamingRecognizeResponse]:
     async def requests() -> AsyncIterator[Request]:
         yield Request(config=config)
         for start in range(0, len(audio), block):
             yield Request(audio=audio[start : start + block])
+            await asyncio.sleep(pause)
 
     return [event async for event in asr.StreamingRecognize(requests())]
 
@@ -60,7 +62,8 @@ async def test_segments_end_at_silence_with_activity_around(asr: Stub, speech: b
 
 
 async def test_interim_results_come_before_the_final_one(asr: Stub, speech: bytes) -> None:
-    found = await events(asr, live(interim_results=True), speech, block=2205)
+    # As a microphone sends it, only twice as fast: all at once, the final result could overtake the interim ones.
+    found = await events(asr, live(interim_results=True), speech, block=2205, pause=0.025)
     results = [event.result for event in found if event.WhichOneof("event") == "result"]
     assert finals(found) == QUESTIONS
     assert any(not result.is_final for result in results)

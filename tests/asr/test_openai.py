@@ -11,7 +11,9 @@ import grpc
 import pytest
 from google.api import httpbody_pb2
 
-from parley.openai.v1 import openai_pb2
+from parley.openai.v1 import openai_pb2, openai_pb2_grpc
+from services.mesh import channels
+from tests.asr.stack import RealTriton, serve_asr
 
 Api = Any  # the generated stubs are typed for the synchronous API
 QUESTION = "how many customers are there"
@@ -113,8 +115,18 @@ async def test_wrong_fields_are_named(audio_api: Api, audio: bytes, fields: list
 async def test_missing_and_wrong_files_are_named(audio_api: Api) -> None:
     model = ("model", "pocketsphinx")
     assert (await failed(audio_api, form(None, model)))[1]["param"] == "file"
-    assert (await failed(audio_api, form(b"", model)))[1]["code"] == "invalid_audio"
-    assert (await failed(audio_api, form(b"not audio", model)))[1]["code"] == "invalid_audio"
+    for data in (b"", b"not audio"):
+        for fields in ((model,), (model, ("stream", "true"))):
+            _status, error = await failed(audio_api, form(data, *fields))
+            assert (error["code"], error["param"]) == ("invalid_audio", "file")
+            assert error["message"].startswith("file: ")
+
+
+async def test_a_recording_that_is_too_long_names_the_file(triton: RealTriton, audio: bytes) -> None:
+    async with serve_asr(triton, max_audio_seconds=1) as address, channels.channel(address) as channel:
+        api: Any = openai_pb2_grpc.AudioServiceStub(channel)
+        status, error = await failed(api, form(audio, *FIELDS))
+    assert (status, error["param"]) == ("413", "file")
 
 
 async def test_unknown_models_and_broken_forms(audio_api: Api, audio: bytes) -> None:

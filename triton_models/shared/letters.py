@@ -223,12 +223,15 @@ def fold(word: str) -> str:
 def pronunciations(word: str) -> list[str]:
     """How a word may sound by rule, the likelier first: phones separated by spaces. Empty when it has no letters."""
     found = []
-    if fold(word) != word.lower():
+    foreign = fold(word) != word.lower()
+    if foreign:
         found.append(vietnamese(word))
     letters = re.sub("[^a-z]", "", fold(word))
     if letters and not re.search(VOWEL, letters):
         return [" ".join(SPELLED[letter] for letter in letters)]
     found.append(english(letters))
+    if not foreign:  # Vietnamese names are often written plainly: Hai Phong
+        found.append(vietnamese(letters))
     return list(dict.fromkeys(filter(None, found)))
 
 

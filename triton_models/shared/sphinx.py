@@ -21,15 +21,26 @@ from numpy.typing import NDArray
 from triton_models.shared import pronunciation
 from triton_models.shared.hints import Hints, HintsError
 from triton_models.shared.ngram import Ngrams
+from triton_models.shared.room import in_room
 
 RATE = 16000
 FRAMES = 100  # a second
 CHUNK = RATE // 2  # samples between two looks at whether the client is still there
 KEPT = 8  # recognisers for hints, some 10 MB each
 MODELS = Path(pocketsphinx.get_model_path()) / "en-us"
-# With hints the language model is small: the search can afford wider beams, and the examples deserve more trust than
-# pocketsphinx gives its general model. Found on spoken questions about the sample shop in three synthetic voices.
-HINTED = {"lw": 12, "fwdflatlw": 14, "bestpathlw": 15, "beam": 1e-80, "wbeam": 1e-60, "pbeam": 1e-80, "lpbeam": 1e-70}
+MARGIN = RATE // 5  # silence around an utterance: the first and the last word need something to stand against
+# With hints the language model is small: the search can afford wider beams and more of the acoustic model's Gaussians,
+# and the examples deserve more trust than the general model. Found on spoken questions with bench/spoken.py.
+HINTED = {
+    "lw": 8,
+    "fwdflatlw": 10,
+    "bestpathlw": 11,
+    "topn": 16,
+    "beam": 1e-80,
+    "wbeam": 1e-60,
+    "pbeam": 1e-80,
+    "lpbeam": 1e-70,
+}
 
 
 class Word(NamedTuple):
@@ -61,6 +72,8 @@ class Recogniser:
     def words(self, samples: NDArray[np.int16], cancelled: Callable[[], bool]) -> list[Word] | None:
         """The words of one utterance at 16 kHz; None when it was cancelled while working."""
         engine = self._engine
+        seconds = len(samples) / RATE
+        samples = in_room(samples, MARGIN)
         engine.reinit_feat()
         engine.set_cmn(self._mean(samples))
         engine.start_utt()
@@ -70,7 +83,7 @@ class Recogniser:
                 break
             engine.process_raw(samples[start : start + CHUNK].tobytes())
         engine.end_utt()
-        return None if stopped else [word for segment in engine.seg() or [] if (word := self._word(segment))]
+        return None if stopped else self._words(seconds)
 
     def _mean(self, samples: NDArray[np.int16]) -> str:
         self._front.reinit_feat()
@@ -80,11 +93,17 @@ class Recogniser:
         self._front.end_utt()
         return mean
 
-    def _word(self, segment: Any) -> Word | None:
-        text = pronunciation.VARIANT.sub("", segment.word)
-        if text.startswith(("<", "[", "+")):  # silence and noise
-            return None
-        return Word(text, segment.start_frame / FRAMES, (segment.end_frame + 1) / FRAMES, min(1.0, float(segment.prob)))
+    def _words(self, seconds: float) -> list[Word]:
+        """The words of what was decoded last; times count without the margin, and end after `seconds`."""
+        found = []
+        for segment in self._engine.seg() or []:
+            text = pronunciation.VARIANT.sub("", segment.word)
+            if text.startswith(("<", "[", "+")):  # silence and noise
+                continue
+            start, end = (frame / FRAMES - MARGIN / RATE for frame in (segment.start_frame, segment.end_frame + 1))
+            start = min(max(start, 0.0), seconds)
+            found.append(Word(text, start, min(max(end, start), seconds), min(1.0, float(segment.prob))))
+        return found
 
 
 class Recognisers:
