@@ -262,7 +262,8 @@ class Speech:
             answer = await self._stub.ListModels(asr_pb2.ListModelsRequest(), timeout=min(2.0, self._timeout))
         except grpc.aio.AioRpcError as error:
             raise status.from_rpc_error(error) from error
-        return [ModelInfo(m.id, "parley", m.description) for m in answer.models]
+        # A model that is known but not loaded would be offered to clients in vain.
+        return [ModelInfo(m.id, "parley", m.description) for m in answer.models if m.ready]
 
     async def close(self) -> None:
         """Closes the connection."""

@@ -226,7 +226,8 @@ class Asr(asr_pb2_grpc.SpeechRecognitionServicer):
         return asr_pb2.RecognizeResponse(transcript=transcript)
 
     async def ListModels(self, request: Any, context: Any) -> asr_pb2.ListModelsResponse:
-        return asr_pb2.ListModelsResponse(models=[asr_pb2.Model(id="tiny-ear")])
+        models = [asr_pb2.Model(id="tiny-ear", ready=True), asr_pb2.Model(id="not-loaded")]
+        return asr_pb2.ListModelsResponse(models=models)
 
 
 @dataclass

@@ -38,6 +38,7 @@ def asked(text: str) -> list[ChatCompletionMessageParam]:
 def test_models_are_listed_and_found(client: openai.OpenAI) -> None:
     ids = [model.id for model in client.models.list()]
     assert {"parley-embedded", "pocketsphinx"} <= set(ids)
+    assert "whisper" not in ids, "it has no model directory here, so it is not loaded"
     assert client.models.retrieve("parley-embedded").object == "model"
     with pytest.raises(openai.NotFoundError) as caught:
         client.models.retrieve("no/such/model")
