@@ -9,6 +9,7 @@ from typing import NoReturn
 import multipart
 
 from services.asr.formats import FORMATS
+from services.asr.models import MODELS
 from services.asr.transcript import Config, Hints
 from services.mesh.errors import InvalidArgument, InvalidRequest
 
@@ -18,6 +19,10 @@ MAX_PARTS = 64
 ALIASES = {"whisper-1": "", "gpt-4o-transcribe": "", "gpt-4o-mini-transcribe": "", "default": ""}
 """Names that OpenAI's clients send by habit mean the deployment's default model."""
 GRANULARITIES = ("word", "segment")
+# Formats of which events are a stream: the others have times, which events have not.
+STREAMED = ("json", "text")
+# What a model says that knows them all.
+ANY_LANGUAGE = "mul"
 # Asked for, they would change the answer in a way that no model here can.
 UNSUPPORTED = {
     "known_speaker_names[]": "speakers are not told apart here; leave it out",
@@ -39,8 +44,17 @@ class Form:
     segments: bool = True
 
 
-def parse(body: bytes, content_type: str) -> Form:
-    """Reads the form. Raises InvalidArgument that names the field at fault."""
+def parse(body: bytes, content_type: str, default_model: str = "") -> Form:
+    """Reads the form.
+
+    Args:
+        body: The form's bytes.
+        content_type: With its boundary.
+        default_model: Id of the model that a request means which names none; empty: its language is not checked.
+
+    Raises:
+        InvalidArgument: A field is wrong; it is named.
+    """
     fields, audio = _parts(body, content_type)
     for name, description in UNSUPPORTED.items():
         if name in fields or name.removesuffix("[]") in fields:
@@ -52,12 +66,15 @@ def parse(body: bytes, content_type: str) -> Form:
             "model", "is required: a speech model, e.g. `pocketsphinx`, or `whisper-1` for the default"
         )
     model = fields["model"][-1]
+    model = ALIASES.get(model, model)
     kinds = _granularities(fields)
+    _chunking(fields)
+    stream = _boolean(fields, "stream")
     return Form(
         audio=audio,
-        config=Config(ALIASES.get(model, model), _one(fields, "language"), _hints(fields)),
-        format=_format(fields, kinds),
-        stream=_boolean(fields, "stream"),
+        config=Config(model, _language(fields, model or default_model), _hints(fields)),
+        format=_format(fields, kinds, stream),
+        stream=stream,
         words="word" in kinds,
         segments="segment" in kinds or not kinds,
     )
@@ -102,10 +119,33 @@ def _boolean(fields: dict[str, list[str]], name: str) -> bool:
     return value in ("true", "1") if value in ("true", "1", "false", "0") else _choice(name, value, ("true", "false"))
 
 
-def _format(fields: dict[str, list[str]], granularities: set[str]) -> str:
+def _language(fields: dict[str, list[str]], model: str) -> str:
+    """The language; the model may know it as another country speaks it. Unknown models are refused later."""
+    value = _one(fields, "language")
+    known = next((m.languages for m in MODELS if m.id == model), (ANY_LANGUAGE,))
+    if value and ANY_LANGUAGE not in known and _primary(value) not in map(_primary, known):
+        raise InvalidArgument("language", f"{model} knows {', '.join(known)}; not {value!r}")
+    return value
+
+
+def _primary(language: str) -> str:
+    """`en-US` → `en`."""
+    return language.partition("-")[0].lower()
+
+
+def _chunking(fields: dict[str, list[str]]) -> None:
+    """Recordings are cut where the speech detector finds pauses: that is `auto`, and there is nothing to set."""
+    name = "chunking_strategy"
+    if _one(fields, name) not in ("", "auto") or any(field.startswith(f"{name}[") for field in fields):
+        raise InvalidArgument(name, "must be auto, or left out: the detection of speech has no settings here")
+
+
+def _format(fields: dict[str, list[str]], granularities: set[str], stream: bool) -> str:
     value = _one(fields, "response_format") or "json"
     if value not in FORMATS:
         _choice("response_format", value, tuple(FORMATS))
+    if stream and value not in STREAMED:
+        raise InvalidArgument("response_format", f"must be {' or '.join(STREAMED)} with stream=true; not {value!r}")
     if granularities and value != "verbose_json":
         raise InvalidArgument("timestamp_granularities[]", "needs response_format=verbose_json")
     _temperature(fields)

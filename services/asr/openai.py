@@ -40,7 +40,7 @@ class AudioServicer(openai_pb2_grpc.AudioServiceServicer):
             yield part
 
     async def _parts(self, body: httpbody_pb2.HttpBody) -> AsyncIterator[httpbody_pb2.HttpBody]:
-        form = parse(body.data, body.content_type)
+        form = parse(body.data, body.content_type, self._recogniser.default_model)
         try:
             if form.stream:
                 async for part in self._events(form):

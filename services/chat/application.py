@@ -36,11 +36,13 @@ class Application:
         upstream = [UpstreamModel(providers, model) for model in providers.offers()]
         catalog = Catalog([EmbeddedModel(), *upstream], settings.default_model)
         generator = Generator(ToolRegistry.of(tools(databases, speech)), settings.max_tool_rounds)
+        check_database = databases.check if databases else _taken
         self.database = Database(settings.database_url.get_secret_value(), MIGRATIONS)
         self._conversations = Conversations(
             Store(self.database, settings.replica),
             catalog,
             generator,
+            check_database,
             history_messages=settings.history_messages,
             save_seconds=settings.save_seconds,
             stale_seconds=settings.stale_seconds,
@@ -48,7 +50,7 @@ class Application:
         self._remote = [part for part in (providers, databases, speech) if part is not None]
         self.bound = [
             servicer.bound(self._conversations, catalog),
-            openai.bound(catalog, providers, generator, speech.models if speech else _none),
+            openai.bound(catalog, providers, generator, speech.models if speech else _none, check_database),
         ]
         self.dependencies: dict[str, Callable[[], Awaitable[None]]] = {"database": self.database.ping}
 
@@ -68,3 +70,7 @@ class Application:
 async def _none() -> list[ModelInfo]:
     """The speech models of a deployment without the asr service."""
     return []
+
+
+async def _taken(_database: str) -> None:
+    """Any database's name, in a deployment without the sql service."""

@@ -7,6 +7,7 @@ called, if its required arguments can be filled; a tie between two tools is no c
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -65,7 +66,7 @@ def score(question: str, tool: ToolSpec) -> int:
     """How well a tool fits: 2 for each word of its name or enumerated values, 1 for description and parameters."""
     properties = _properties(tool)
     strong = _words(_split(tool.name)) | _words(
-        " ".join(str(v) for schema in properties.values() for v in schema.get("enum", ()))
+        " ".join(str(v) for schema in properties.values() for v in schema.get("enum") or ())
     )
     weak = _words(tool.description) | _words(" ".join(_split(name) for name in properties))
     asked = _words(question)
@@ -78,11 +79,11 @@ def fill(question: str, tool: ToolSpec) -> dict[str, Any] | None:
     In the order of the schema: enumerated values by name, numbers and dates in their order, strings from quotes, then
     from names after a preposition, then from other names; a tool with one free string gets the whole question.
     """
-    required = list(tool.parameters.get("required", ()))
+    required = list(tool.parameters.get("required") or ())
     properties = _properties(tool)
     found: dict[str, Any] = {}
     for name, schema in properties.items():
-        value = _enumerated(question, schema.get("enum", ()))
+        value = _enumerated(question, schema.get("enum") or ())
         if value is not None:
             found[name] = value
     supply = _Supply(question, taken=[str(v) for v in found.values()])
@@ -126,6 +127,8 @@ class _Supply:
         if kind not in ("integer", "number") or not self._numbers:
             return None
         number = float(self._numbers.pop(0))
+        if not math.isfinite(number):
+            return None
         if kind == "number" and not number.is_integer():
             return number
         return int(number) if number.is_integer() else None

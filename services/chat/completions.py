@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,14 @@ MAX_MESSAGES = 2048
 MAX_TEXT = 2_000_000
 MAX_AUDIO = 32 << 20
 MAX_TOOLS = 128
+# How deep lists and objects may lie in each other: enough for any schema, far from what exhausts a stack.
+MAX_DEPTH = 100
+# What OpenAI allows as a tool's name.
+TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+DATABASE = re.compile(r"[a-z][a-z0-9-]{0,62}")
+# The escape of a half character; in a valid text it stands in a pair, which JSON reads as one character.
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 AUDIO_TYPES = {
     "wav": "audio/wav",
@@ -57,6 +66,12 @@ def _boolean(field: str, value: Any) -> None:
 def _object(field: str, value: Any) -> None:
     if not isinstance(value, dict):
         raise InvalidArgument(field, "must be an object.")
+
+
+def _stream_options(field: str, value: Any) -> None:
+    _object(field, value)
+    if value.get("include_usage") is not None:
+        _boolean(f"{field}.include_usage", value["include_usage"])
 
 
 def _one(field: str, value: Any) -> None:
@@ -97,9 +112,9 @@ def _tools(field: str, value: Any) -> None:
         if not isinstance(tool, dict) or tool.get("type") != "function" or not isinstance(tool.get("function"), dict):
             raise InvalidArgument(where, 'must be {"type": "function", "function": {…}}.')
         name = tool["function"].get("name")
-        if not isinstance(name, str) or not 1 <= len(name) <= 64:
-            raise InvalidArgument(f"{where}.function.name", "must have 1 to 64 characters.")
-        if not isinstance(tool["function"].get("parameters", {}), dict):
+        if not isinstance(name, str) or not TOOL_NAME.fullmatch(name):
+            raise InvalidArgument(f"{where}.function.name", "must have 1 to 64 letters, digits, '_' and '-'.")
+        if not isinstance(tool["function"].get("parameters") or {}, dict):
             raise InvalidArgument(f"{where}.function.parameters", "must be a JSON schema of an object.")
 
 
@@ -111,7 +126,8 @@ def _messages(field: str, value: Any) -> None:
     for i, message in enumerate(value):
         if not isinstance(message, dict):
             raise InvalidArgument(f"{field}[{i}]", "must be an object.")
-        if message.get("role") not in ROLES:
+        role = message.get("role")
+        if not isinstance(role, str) or role not in ROLES:
             raise InvalidArgument(f"{field}[{i}].role", f"must be one of {', '.join(sorted(ROLES))}.")
         content = message.get("content")
         if isinstance(content, str):
@@ -121,7 +137,7 @@ def _messages(field: str, value: Any) -> None:
             for j, part in enumerate(content):
                 if not isinstance(part, dict) or not isinstance(part.get("type"), str):
                     raise InvalidArgument(f"{field}[{i}].content[{j}]", "must be an object with a type.")
-        elif content is not None or message["role"] != "assistant":
+        elif content is not None or role != "assistant":
             raise InvalidArgument(f"{field}[{i}].content", "must be a text or a list of parts.")
 
 
@@ -131,7 +147,7 @@ CHECKS: Mapping[str, Check] = {
     "messages": _messages,
     "n": _one,
     "stream": _boolean,
-    "stream_options": _object,
+    "stream_options": _stream_options,
     "temperature": _number(0, 2),
     "top_p": _number(0, 1),
     "presence_penalty": _number(-2, 2),
@@ -172,7 +188,7 @@ def parse(raw: bytes) -> CompletionRequest:
     if len(raw) > MAX_BODY:
         raise TooLarge(f"The body is over {MAX_BODY >> 20} MiB.", metadata={"limit": str(MAX_BODY)})
     try:
-        payload = json.loads(raw)
+        payload = json.loads(raw.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise InvalidArgument("body", f"is not JSON: {error}") from None
     if not isinstance(payload, dict):
@@ -180,6 +196,9 @@ def parse(raw: bytes) -> CompletionRequest:
     for field in ("model", "messages"):
         if payload.get(field) is None:
             raise InvalidArgument(field, "is required.")
+    # Few requests have what could be wrong here, and a search of the bytes is quicker than a walk through the values.
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH or _SURROGATE_ESCAPE.search(raw):
+        _sound(payload)
     for field, value in payload.items():
         check = CHECKS.get(field)
         if check is not None and value is not None:
@@ -189,6 +208,35 @@ def parse(raw: bytes) -> CompletionRequest:
     if options and not stream:
         raise InvalidArgument("stream_options", "is only allowed together with stream: true.")
     return CompletionRequest(raw, payload, payload["model"], stream, bool(options and options.get("include_usage")))
+
+
+def _sound(payload: Mapping[str, Any]) -> None:
+    """Raises InvalidArgument for halves of characters, which no answer could repeat, and for what is nested too deeply.
+
+    A message's part is named as far as its field, e.g. `messages[0].content`.
+    """
+    left: list[tuple[str, int, Any]] = [("", 0, payload)]
+    while left:
+        where, depth, value = left.pop()
+        if isinstance(value, str):
+            if _SURROGATE.search(value):
+                raise InvalidArgument(where, "holds half of a surrogate pair (\\ud800 to \\udfff), which is no text.")
+        elif isinstance(value, dict | list):
+            if depth > MAX_DEPTH:
+                raise InvalidArgument(where, f"must not be nested more than {MAX_DEPTH} deep.")
+            named = value.items() if isinstance(value, dict) else enumerate(value)
+            left += [(_inside(where, depth, key), depth + 1, inner) for key, inner in named]
+            if isinstance(value, dict):
+                left += [(where or "body", depth + 1, key) for key in value]
+
+
+def _inside(where: str, depth: int, key: str | int) -> str:
+    """The name of a value in `where`; beyond the fields of a message it would say less than it would cost."""
+    if depth == 0:
+        return "body" if _SURROGATE.search(str(key)) else str(key)
+    if not where.startswith("messages") or depth > 2:
+        return where
+    return f"{where}[{key}]" if isinstance(key, int) else where if _SURROGATE.search(key) else f"{where}.{key}"
 
 
 # Fields that the embedded model honours, or whose meaning it cannot miss because it always gives the same answer.
@@ -271,7 +319,9 @@ def embedded(request: CompletionRequest) -> EmbeddedRequest:
         stop=(stop,) if isinstance(stop, str) else tuple(stop),
         tables_in_text=True,
     )
-    tools = tuple(_tool(t["function"]) for t in payload.get("tools") or ())
+    tools = tuple(
+        _tool(t["function"], f"tools[{i}].function.parameters") for i, t in enumerate(payload.get("tools") or ())
+    )
     choice = _choice(payload.get("tool_choice"), tools)
     return EmbeddedRequest(tuple(prompts), tools, choice, options, _database(payload.get("metadata")), attachments)
 
@@ -279,11 +329,12 @@ def embedded(request: CompletionRequest) -> EmbeddedRequest:
 def _prompt(message: Mapping[str, Any], text: str, where: str) -> PromptMessage:
     role = {"developer": "system"}.get(message["role"], message["role"])
     calls = message.get("tool_calls") or ()
-    if not isinstance(calls, Sequence) or not all(isinstance(c, dict) for c in calls):
+    if not isinstance(calls, list | tuple) or not all(isinstance(c, dict) for c in calls):
         raise InvalidArgument(f"{where}.tool_calls", "must be a list of tool calls.")
     if role == "tool" and not isinstance(message.get("tool_call_id"), str):
         raise InvalidArgument(f"{where}.tool_call_id", "is required: the id of the call that this message answers.")
-    return PromptMessage(Role(role), text, tuple(_asked(c, where) for c in calls), message.get("tool_call_id") or "")
+    call_id = message["tool_call_id"] if role == "tool" else ""
+    return PromptMessage(Role(role), text, tuple(_asked(c, where) for c in calls), call_id)
 
 
 def _asked(call: Mapping[str, Any], where: str) -> ToolCall:
@@ -313,7 +364,7 @@ def _content(content: Any, where: str) -> tuple[str, tuple[Attachment, ...]]:
 
 def _audio(part: Mapping[str, Any], where: str) -> Attachment:
     kind, data = part.get("format"), part.get("data")
-    if kind not in AUDIO_TYPES:
+    if not isinstance(kind, str) or kind not in AUDIO_TYPES:
         raise InvalidArgument(f"{where}.format", f"must be one of {', '.join(AUDIO_TYPES)}.")
     try:
         content = base64.b64decode(data if isinstance(data, str) else "", validate=True)
@@ -326,8 +377,19 @@ def _audio(part: Mapping[str, Any], where: str) -> Attachment:
     return Attachment(f"audio.{kind}", AUDIO_TYPES[kind], content)
 
 
-def _tool(function: Mapping[str, Any]) -> ToolSpec:
-    return ToolSpec(function["name"], str(function.get("description") or ""), function.get("parameters") or {})
+def _tool(function: Mapping[str, Any], where: str) -> ToolSpec:
+    schema = function.get("parameters") or {}
+    properties, required = schema.get("properties"), schema.get("required")
+    if properties is not None and not isinstance(properties, dict):
+        raise InvalidArgument(f"{where}.properties", "must be an object of JSON schemas.")
+    for name, inner in (properties or {}).items():
+        if not isinstance(inner, dict):
+            raise InvalidArgument(f"{where}.properties.{name}", "must be a JSON schema, an object.")
+        if not isinstance(inner.get("enum") or [], list):
+            raise InvalidArgument(f"{where}.properties.{name}.enum", "must be a list of values.")
+    if required is not None and not (isinstance(required, list) and all(isinstance(r, str) for r in required)):
+        raise InvalidArgument(f"{where}.required", "must be a list of the names of properties.")
+    return ToolSpec(function["name"], str(function.get("description") or ""), schema)
 
 
 def _choice(value: Any, tools: Sequence[ToolSpec]) -> ToolChoice:
@@ -337,14 +399,18 @@ def _choice(value: Any, tools: Sequence[ToolSpec]) -> ToolChoice:
         return ToolChoice(Choice(value))
     function = value.get("function") if isinstance(value, dict) and value.get("type") == "function" else None
     name = function.get("name") if isinstance(function, dict) else None
-    if name not in {t.name for t in tools}:
+    if not isinstance(name, str) or name not in {t.name for t in tools}:
         raise InvalidArgument("tool_choice", "must be auto, none, required, or name one of the tools.")
-    return ToolChoice(Choice.REQUIRED, str(name))
+    return ToolChoice(Choice.REQUIRED, name)
 
 
 def _database(metadata: Any) -> str:
     """`metadata.database`, with or without the collection's name."""
-    name = (metadata or {}).get("database") or ""
-    if not isinstance(name, str) or len(name) > 80:
-        raise InvalidArgument("metadata.database", "must be the id of a database.")
-    return f"databases/{name.removeprefix('databases/')}" if name else ""
+    name = (metadata or {}).get("database")
+    if name is None or name == "":
+        return ""
+    if not isinstance(name, str) or not DATABASE.fullmatch(name.removeprefix("databases/")):
+        raise InvalidArgument(
+            "metadata.database", "must be the id of a database: lower case letters, digits and '-', a letter first."
+        )
+    return f"databases/{name.removeprefix('databases/')}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -29,6 +29,8 @@ from services.mesh.errors import InvalidArgument, StorageUnavailable
 
 log = telemetry.get_logger(__name__)
 
+# Raises NotFound for a database (databases/{database}) that does not exist.
+CheckDatabase = Callable[[str], Awaitable[None]]
 AnswerEvent = Started | TextDelta | ToolCalled | ToolAnswered | Usage | Done
 # Containers that hold audio as often as video, or say nothing of what they hold.
 AUDIO_TYPES = ("audio/", "video/", "application/ogg", "application/octet-stream")
@@ -59,6 +61,7 @@ class Conversations:
         store: Where they are kept.
         catalog: The models that answer.
         generator: Runs them.
+        check_database: Asked about each database that is named.
         history_messages: How many earlier messages a model sees.
         save_seconds: How often an answer is stored while it is written, and requests to stop it are looked for.
         stale_seconds: After how long without a sign of life another replica's answer counts as interrupted.
@@ -69,6 +72,7 @@ class Conversations:
         store: Store,
         catalog: Catalog,
         generator: Generator,
+        check_database: CheckDatabase,
         *,
         history_messages: int = 40,
         save_seconds: float = 1.0,
@@ -77,6 +81,7 @@ class Conversations:
         self._store = store
         self._catalog = catalog
         self._generator = generator
+        self._check_database = check_database
         self._history = history_messages
         self._save_seconds = save_seconds
         self._stale_seconds = stale_seconds
@@ -102,8 +107,8 @@ class Conversations:
                 await self._watch
 
     async def create(self, title: str, model: str, database: str) -> Conversation:
-        """Starts a conversation. Raises ModelNotFound."""
-        self._catalog.get(model)
+        """Starts a conversation. Raises ModelNotFound, InvalidArgument, and NotFound for the database."""
+        await self._check_fields({"title": title, "model": model, "database": database})
         return await self._store.create(title, model, database)
 
     async def get(self, conversation_id: str) -> Conversation:
@@ -115,10 +120,18 @@ class Conversations:
         return await self._store.page(size, token)
 
     async def update(self, conversation_id: str, changes: Mapping[str, str]) -> Conversation:
-        """Changes title, model or database. Raises NotFound, ModelNotFound."""
-        if changes.get("model"):
-            self._catalog.get(changes["model"])
+        """Changes title, model or database. Raises NotFound, also for the database, ModelNotFound, InvalidArgument."""
+        await self._check_fields(changes)
         return await self._store.update(conversation_id, changes)
+
+    async def _check_fields(self, fields: Mapping[str, str]) -> None:
+        """Raises for what a conversation cannot have; an empty field is one that is not set."""
+        # Not every storage can hold it.
+        if "\0" in fields.get("title", ""):
+            raise InvalidArgument("conversation.title", "must not contain NUL characters.")
+        self._catalog.get(fields.get("model", ""))
+        if fields.get("database"):
+            await self._check_database(fields["database"])
 
     async def delete(self, conversation_id: str) -> None:
         """Deletes a conversation and stops what is being generated in it. Raises NotFound."""
@@ -144,12 +157,14 @@ class Conversations:
 
         Raises:
             InvalidArgument: The message is empty, or an attachment is not audio.
-            NotFound: There is no such conversation, parent message or model.
+            NotFound: There is no such conversation, parent message, model or database.
             ParleyError: The model failed; what was said is kept.
         """
         _check(question)
         conversation = await self._store.get(question.conversation_id)
         model = self._catalog.get(question.model or conversation.model)
+        if question.database:
+            await self._check_database(question.database)
         begun = await self._store.begin(question, model.info.id, self._history)
         run = _Running(begun)
         self._running[begun.generation_id] = run
@@ -240,6 +255,8 @@ class Conversations:
 def _check(question: Question) -> None:
     if not question.text.strip() and not question.attachments:
         raise InvalidArgument("text", "must not be empty unless audio is attached.")
+    if "\0" in question.text:
+        raise InvalidArgument("text", "must not contain NUL characters.")
     for i, attachment in enumerate(question.attachments):
         if not attachment.content_type.lower().startswith(AUDIO_TYPES):
             raise InvalidArgument(f"attachments[{i}].content_type", "must be a type of audio, e.g. audio/wav.")

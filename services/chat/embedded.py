@@ -6,6 +6,7 @@ It is not a language model and says so when asked. Each turn follows from the la
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, Sequence
 
 from services.chat import client_tools, phrasing
@@ -44,14 +45,21 @@ class EmbeddedModel:
         step = _next(request)
         if isinstance(step, ToolCall):
             yield ToolCalled(step)
+            # Parley's own tools are no part of the answer; a call of the client's is all of it.
+            if any(tool.name == step.tool for tool in request.client_tools):
+                yield Usage(_read(request), len(json.dumps({step.tool: step.arguments}).split()))
             yield Finished(FinishReason.TOOL_CALLS)
             return
         text, reason = limited(step, request.options)
         for piece in phrasing.pieces(text):
             yield TextDelta(piece)
-        read = sum(len(m.text.split()) for m in request.messages)
-        yield Usage(read, len(text.split()))
+        yield Usage(_read(request), len(text.split()))
         yield Finished(reason)
+
+
+def _read(request: ModelRequest) -> int:
+    """The words of the conversation."""
+    return sum(len(m.text.split()) for m in request.messages)
 
 
 def _next(request: ModelRequest) -> ToolCall | str:

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 from google.api import httpbody_pb2
@@ -19,6 +20,7 @@ from parley.openai.v1 import openai_pb2, openai_pb2_grpc
 from services.chat import completions
 from services.chat.catalog import Catalog
 from services.chat.completions import CompletionRequest
+from services.chat.conversations import CheckDatabase
 from services.chat.errors import ModelNotFound
 from services.chat.generation import Generator
 from services.chat.models import ChatModel, Finished, ModelInfo, ModelRequest, TextDelta, ToolCalled, Usage
@@ -45,15 +47,22 @@ class ChatCompletionsServicer(openai_pb2_grpc.ChatCompletionsServiceServicer):
         providers: Those that answer for themselves.
         generator: Runs the others with their tools.
         speech_models: Asks for the speech models; raises ParleyError where they cannot be had.
+        check_database: Raises NotFound for the name of a database that does not exist.
     """
 
     def __init__(
-        self, catalog: Catalog, providers: Providers, generator: Generator, speech_models: SpeechModels
+        self,
+        catalog: Catalog,
+        providers: Providers,
+        generator: Generator,
+        speech_models: SpeechModels,
+        check_database: CheckDatabase,
     ) -> None:
         self._catalog = catalog
         self._providers = providers
         self._generator = generator
         self._speech_models = speech_models
+        self._check_database = check_database
         self._started = int(time.time())
 
     def CreateChatCompletion(
@@ -79,25 +88,36 @@ class ChatCompletionsServicer(openai_pb2_grpc.ChatCompletionsServiceServicer):
         request = completions.parse(raw)
         model = self._catalog.get(request.model)
         if request.model in self._providers.offers():
-            upstream = UpstreamRequest(request.model, request.payload, request.raw)
-            if not request.stream:
-                yield json_body(await self._providers.complete(upstream))
-                return
-            async with aclosing(self._providers.stream(upstream)) as stream:
-                async for events in stream:
-                    yield _events(b"".join(map(event, events.data)))
-            yield _events(event(DONE))
+            async with aclosing(self._passed_on(request)) as parts:
+                async for part in parts:
+                    yield part
             return
         answer = Answer(request.model)
         async with aclosing(self._own(model, request, answer)) as parts:
             async for part in parts:
                 yield part
 
+    async def _passed_on(self, request: CompletionRequest) -> AsyncGenerator[httpbody_pb2.HttpBody, None]:
+        """The answer of a provider: its bytes, except that a model under another name answers to the one asked for."""
+        upstream = UpstreamRequest(request.model, request.payload, request.raw)
+        renamed = self._providers.renamed(request.model)
+        if not request.stream:
+            whole = await self._providers.complete(upstream)
+            yield json_body(_named(json.loads(whole), request.model) if renamed else whole)
+            return
+        async with aclosing(self._providers.stream(upstream)) as stream:
+            async for events in stream:
+                data = [_named(c, request.model) for c in events.chunks] if renamed else events.data
+                yield _events(b"".join(map(event, data)))
+        yield _events(event(DONE))
+
     async def _own(
         self, model: ChatModel, request: CompletionRequest, answer: Answer
     ) -> AsyncGenerator[httpbody_pb2.HttpBody, None]:
         """The answer of a model that runs here, with Parley's tools."""
         asked = completions.embedded(request)
+        if asked.database:
+            await self._check_database(asked.database)
         run = self._generator.run(
             model,
             ModelRequest(asked.messages, client_tools=asked.tools, choice=asked.choice, options=asked.options),
@@ -142,21 +162,30 @@ class ChatCompletionsServicer(openai_pb2_grpc.ChatCompletionsServiceServicer):
         yield json_body(json.dumps({"object": "list", "data": models}, ensure_ascii=False).encode())
 
     async def _get(self, model: str) -> AsyncIterator[httpbody_pb2.HttpBody]:
-        for info in await self._infos():
-            if info.id == model:
+        infos = await self._infos()
+        # Clients percent-encode an id in a path; one that exists as it came is not decoded further.
+        wanted = model if any(info.id == model for info in infos) else unquote(model)
+        for info in infos:
+            if info.id == wanted:
                 yield json_body(json.dumps(self._model(info), ensure_ascii=False).encode())
                 return
-        raise ModelNotFound(model)
+        raise ModelNotFound(wanted)
 
     def _model(self, info: ModelInfo) -> dict[str, str | int]:
         return {"id": info.id, "object": "model", "created": self._started, "owned_by": info.provider}
 
 
-def bound(catalog: Catalog, providers: Providers, generator: Generator, speech_models: SpeechModels) -> Bound:
+def bound(
+    catalog: Catalog,
+    providers: Providers,
+    generator: Generator,
+    speech_models: SpeechModels,
+    check_database: CheckDatabase,
+) -> Bound:
     """The servicer, ready to be served."""
     return Bound(
         openai_pb2_grpc.add_ChatCompletionsServiceServicer_to_server,
-        ChatCompletionsServicer(catalog, providers, generator, speech_models),
+        ChatCompletionsServicer(catalog, providers, generator, speech_models, check_database),
         openai_pb2.DESCRIPTOR.services_by_name["ChatCompletionsService"],
     )
 
@@ -189,9 +218,10 @@ class Answer:
 
     def whole(self) -> bytes:
         """The completion as JSON."""
-        message: dict[str, Any] = {"role": "assistant", "content": "".join(self._text), "refusal": None}
+        text = "".join(self._text)
+        message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
         if self._calls:
-            message = {**message, "content": message["content"] or None, "tool_calls": self._calls}
+            message = {**message, "content": text or None, "tool_calls": self._calls}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self.reason}
         body = {**self._head, "object": "chat.completion", "choices": [choice], "usage": self._usage()}
         return json.dumps(body, ensure_ascii=False).encode()
@@ -214,3 +244,8 @@ class Answer:
 
 def _events(data: bytes) -> httpbody_pb2.HttpBody:
     return httpbody_pb2.HttpBody(content_type=EVENTS, data=data)
+
+
+def _named(answer: dict[str, Any], model: str) -> bytes:
+    """A completion, or a chunk of one, as the answer of `model`."""
+    return json.dumps({**answer, "model": model}).encode()

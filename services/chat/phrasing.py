@@ -180,7 +180,9 @@ def client_result(tool: str, content: str, language: Language) -> str:
     """
     try:
         value = json.loads(content)
-    except ValueError:
+        # Escapes can stand for halves of characters, which no answer could carry.
+        json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
         value = content
     flat = isinstance(value, dict) and value and not any(isinstance(v, dict | list) for v in value.values())
     said = "; ".join(f"{k}: {cell(v)}" for k, v in value.items()) if flat else content.strip()

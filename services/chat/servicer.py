@@ -133,11 +133,13 @@ def _question(request: chat_pb2.SendMessageRequest) -> Question:
 
 
 def _changes(request: chat_pb2.UpdateConversationRequest) -> dict[str, str]:
-    """The fields to change: those of the mask, or all that are set."""
+    """The fields to change: those of the mask, all for `*` (https://google.aip.dev/134), or else all that are set."""
     wanted = request.conversation
     if not wanted.name.startswith("conversations/"):
         raise InvalidArgument("conversation.name", "must be conversations/{conversation}.")
     names = list(request.update_mask.paths) or [name for name in CHANGEABLE if getattr(wanted, name)]
+    if names == ["*"]:
+        names = list(CHANGEABLE)
     for name in names:
         if name not in CHANGEABLE:
             raise InvalidArgument("update_mask", f"{name!r} cannot be changed; {', '.join(CHANGEABLE)} can.")

@@ -31,9 +31,11 @@ from services.chat.tools import (
     ToolSpec,
     Transcript,
 )
-from services.mesh import status
+from services.mesh import status, telemetry
 from services.mesh.channels import channel
-from services.mesh.errors import InvalidArgument, ParleyError
+from services.mesh.errors import InvalidArgument, NotFound, ParleyError
+
+log = telemetry.get_logger(__name__)
 
 MAX_QUESTION = 4000
 # Most databases that are asked which of them a question is about.
@@ -43,6 +45,8 @@ MAX_ROWS = 1000
 MAX_PHRASES = 10_000
 # How long the vocabulary of a database is kept, in seconds: schemas change rarely, and it may be thousands of phrases.
 VOCABULARY_SECONDS = 60.0
+# Longest wait for whether a database exists, in seconds: an answer without it is better than none.
+CHECK_SECONDS = 2.0
 QUESTION = {"type": "string", "maxLength": MAX_QUESTION, "description": "The question, as the person asked it."}
 DATABASE = {"type": "string", "maxLength": 80, "description": "databases/{id}. Left out: chosen by the question."}
 
@@ -68,6 +72,16 @@ class Databases:
         except grpc.aio.AioRpcError as error:
             raise status.from_rpc_error(error) from error
         return list(answer.databases)
+
+    async def check(self, name: str) -> None:
+        """Raises NotFound where the sql service knows no such database; where it cannot say, the name is taken."""
+        request = sql_pb2.GetDatabaseRequest(name=name)
+        try:
+            await self._stub.GetDatabase(request, timeout=min(CHECK_SECONDS, self._timeout))
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                raise NotFound(name) from None
+            log.warning("a database's name is not checked", database=name, code=error.code().name)
 
     async def schema(self, name: str) -> sql_pb2.Schema:
         """The schema of a database."""

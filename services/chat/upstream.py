@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -53,11 +53,11 @@ class UpstreamModel:
             async for events in stream:
                 for chunk in events.chunks:
                     choice = _first_choice(chunk)
-                    delta = choice.get("delta") or {}
+                    delta = _object(choice.get("delta"))
                     if isinstance(delta.get("content"), str) and delta["content"]:
                         yield TextDelta(delta["content"])
                     _collect(pending, delta.get("tool_calls"))
-                    reason = REASONS.get(choice.get("finish_reason") or "", reason)
+                    reason = REASONS.get(str(choice.get("finish_reason")), reason)
                     usage = chunk.get("usage")
                     if isinstance(usage, dict):
                         yield Usage(_count(usage, "prompt_tokens"), _count(usage, "completion_tokens"))
@@ -131,20 +131,24 @@ def compact(result: ToolResult) -> str:
 
 def _first_choice(chunk: Mapping[str, Any]) -> Mapping[str, Any]:
     choices = chunk.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    return first if isinstance(first, dict) else {}
+    return _object(choices[0]) if isinstance(choices, list) and choices else {}
 
 
-def _collect(pending: dict[int, dict[str, str]], deltas: Sequence[Any] | None) -> None:
+def _object(value: Any) -> Mapping[str, Any]:
+    """The value where it is an object; an empty one for anything else that a provider may send in its place."""
+    return value if isinstance(value, dict) else {}
+
+
+def _collect(pending: dict[int, dict[str, str]], deltas: Any) -> None:
     """Adds the pieces of tool calls that a chunk brought to what came before."""
-    for delta in deltas or ():
+    for delta in deltas if isinstance(deltas, list) else ():
         if not isinstance(delta, dict):
             continue
         # Some providers leave the index out and send each call whole.
         given = delta.get("index")
         index = given if isinstance(given, int) else len(pending)
         call = pending.setdefault(index, {"id": "", "name": "", "arguments": ""})
-        function = delta.get("function") or {}
+        function = _object(delta.get("function"))
         call["id"] = call["id"] or str(delta.get("id") or "")
         call["name"] += str(function.get("name") or "")
         call["arguments"] += str(function.get("arguments") or "")
@@ -154,7 +158,7 @@ def _call(pieces: Mapping[str, str], index: int, known: Mapping[str, str]) -> To
     """A whole call. Arguments that are no JSON object become none: the tool then says which it misses."""
     try:
         arguments = json.loads(pieces["arguments"] or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         arguments = {}
     name = known.get(pieces["name"], pieces["name"])
     return ToolCall(pieces["id"] or f"call_{index}", name, arguments if isinstance(arguments, dict) else {})

@@ -133,16 +133,20 @@ class Provider:
                 if not payloads:
                     continue
                 done = DONE in payloads
-                events = self._parsed(payloads[: payloads.index(DONE)] if done else payloads)
+                events, fault = self._parsed(payloads[: payloads.index(DONE)] if done else payloads)
                 finished = finished or any(_is_last(c) for c in events.chunks)
                 if events.data:
                     yield events
+                if fault is not None:
+                    raise fault
                 if done:
                     await self._end(response)
                     return
-            rest = self._parsed([p for p in parser.close() if p != DONE])
+            rest, fault = self._parsed([p for p in parser.close() if p != DONE])
             if rest.data:
                 yield rest
+            if fault is not None:
+                raise fault
         except FAULTS as error:
             raise self._fault(error) from None
         finally:
@@ -159,20 +163,27 @@ class Provider:
             async with asyncio.timeout(END_SECONDS):
                 await response.content.readany()
 
-    def _parsed(self, payloads: Sequence[bytes]) -> Events:
-        """The payloads, parsed. Raises UpstreamFailed for what is no chunk, and for events that are errors."""
+    def _parsed(self, payloads: Sequence[bytes]) -> tuple[Events, errors.UpstreamFailed | None]:
+        """The payloads, parsed, up to the first that is no chunk or is an error, and what is to be raised for it.
+
+        It is not raised here: what came before it in the same read was said, and is not lost.
+        """
         chunks: list[dict[str, Any]] = []
+        fault = None
         for payload in payloads:
             try:
                 chunk = json.loads(payload)
-            except ValueError:
-                raise errors.UpstreamFailed(self.name, "sent something that is not JSON") from None
+            except (ValueError, RecursionError):
+                fault = errors.UpstreamFailed(self.name, "sent something that is not JSON")
+                break
             if not isinstance(chunk, dict):
-                raise errors.UpstreamFailed(self.name, "sent something that is not an event")
+                fault = errors.UpstreamFailed(self.name, "sent something that is not an event")
+                break
             if chunk.get("error"):
-                raise errors.UpstreamFailed(self.name, f"failed: {self._said(chunk)[0]}")
+                fault = errors.UpstreamFailed(self.name, f"failed: {self._said(chunk)[0]}")
+                break
             chunks.append(chunk)
-        return Events(list(payloads), chunks)
+        return Events(list(payloads[: len(chunks)]), chunks), fault
 
     async def _post(self, body: bytes) -> aiohttp.ClientResponse:
         """A response with status 200. Raises UpstreamError for others."""
@@ -300,6 +311,10 @@ class Providers:
             for model in provider.models:
                 self._offers.setdefault(model, []).append(provider)
 
+    def renamed(self, model: str) -> bool:
+        """Whether a provider of the model has another name for it, so that its answers carry that name."""
+        return any(p.models[model] != model for p in self._offers[model])
+
     def offers(self) -> Mapping[str, Sequence[Provider]]:
         """The providers of each model, in the order of preference."""
         return self._offers
@@ -346,7 +361,7 @@ def completion(provider: str, data: bytes) -> bytes:
     """
     try:
         answer = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise errors.UpstreamFailed(provider, "answered with something that is not JSON") from None
     if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list):
         raise errors.UpstreamFailed(provider, "answered with something that is not a chat completion")

@@ -12,7 +12,9 @@ import pytest
 from google.api import httpbody_pb2
 
 from parley.openai.v1 import openai_pb2, openai_pb2_grpc
+from services.asr.form import parse
 from services.mesh import channels
+from services.mesh.errors import InvalidArgument
 from tests.asr.stack import RealTriton, serve_asr
 
 Api = Any  # the generated stubs are typed for the synchronous API
@@ -105,11 +107,43 @@ async def test_streaming_sends_deltas_and_the_whole(audio_api: Api, audio: bytes
         ([("model", "pocketsphinx"), ("include[]", "logprobs")], "include[]"),
         ([("model", "pocketsphinx"), ("known_speaker_names[]", "An")], "known_speaker_names[]"),
         ([("model", "pocketsphinx"), ("prompt", "word " * 200)], "prompt"),
+        ([("model", "pocketsphinx"), ("stream", "true"), ("response_format", "srt")], "response_format"),
+        ([("model", "pocketsphinx"), ("stream", "true"), ("response_format", "verbose_json")], "response_format"),
+        ([("model", "pocketsphinx"), ("chunking_strategy", "never")], "chunking_strategy"),
+        ([("model", "pocketsphinx"), ("chunking_strategy", '{"type": "server_vad"}')], "chunking_strategy"),
+        ([("model", "pocketsphinx"), ("chunking_strategy[type]", "server_vad")], "chunking_strategy"),
+        ([("model", "pocketsphinx"), ("language", "fr")], "language"),
+        ([("model", "pocketsphinx"), ("language", "vi-VN")], "language"),
     ],
 )
 async def test_wrong_fields_are_named(audio_api: Api, audio: bytes, fields: list[tuple[str, str]], param: str) -> None:
     status, error = await failed(audio_api, form(audio, *fields))
     assert (status, error["param"], error["type"]) == ("400", param, "invalid_request_error")
+
+
+async def test_a_refused_language_comes_with_those_that_the_model_knows(audio_api: Api, audio: bytes) -> None:
+    _status, error = await failed(audio_api, form(audio, ("model", "pocketsphinx"), ("language", "fr")))
+    assert "en-US" in error["message"]
+
+
+def test_the_default_model_knows_its_languages_too() -> None:
+    body = form(b"x", ("model", "whisper-1"), ("language", "fr"))
+    with pytest.raises(InvalidArgument, match=r"^language: "):
+        parse(body.data, body.content_type, "pocketsphinx")
+    assert parse(body.data, body.content_type, "whisper").config.language == "fr"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        (("language", "en"),),
+        (("language", "EN-us"),),
+        (("chunking_strategy", "auto"),),
+        (("stream", "true"), ("response_format", "text")),
+    ],
+)
+async def test_what_changes_nothing_is_taken(audio_api: Api, audio: bytes, fields: tuple[tuple[str, str], ...]) -> None:
+    assert QUESTION.encode() in (await post(audio_api, form(audio, *FIELDS, *fields)))[1]
 
 
 async def test_missing_and_wrong_files_are_named(audio_api: Api) -> None:

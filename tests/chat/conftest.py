@@ -159,12 +159,22 @@ class Sql(sql_pb2_grpc.SqlServiceServicer):
         self.asked: list[sql_pb2.AskRequest] = []
         self.metadata: dict[str, Any] = {}
         self.hangs = False
+        self.away = False
+        self.looked_up: list[str] = []
         self.began = asyncio.Event()
         self.cancelled = asyncio.Event()
 
     async def ListDatabases(self, request: Any, context: Any) -> sql_pb2.ListDatabasesResponse:
         names = [sql_pb2.Database(name=f"databases/{d}", display_name=d.title()) for d in self.databases]
         return sql_pb2.ListDatabasesResponse(databases=names)
+
+    async def GetDatabase(self, request: Any, context: Any) -> sql_pb2.GetDatabaseResponse:
+        self.looked_up.append(request.name)
+        if self.away:
+            raise errors.Unavailable("Gone fishing.")
+        if request.name.partition("/")[2] not in self.databases:
+            raise errors.NotFound(request.name)
+        return sql_pb2.GetDatabaseResponse(database=sql_pb2.Database(name=request.name))
 
     async def GetSchema(self, request: Any, context: Any) -> sql_pb2.GetSchemaResponse:
         table = sql_pb2.Table(name="customers", columns=[sql_pb2.TableColumn(name="id", type="INTEGER")])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import sqlite3
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +135,7 @@ async def test_the_databases_are_listed(chat: Chat) -> None:
 
 
 async def test_the_requests_database_goes_before_the_conversations(chat: Chat) -> None:
+    chat.sql.databases = ["shop", "other"]
     name = await create(chat, database="databases/shop")
     await chat.ask("How many?", name, database="databases/other")
     assert chat.sql.asked[0].database == "databases/other"
@@ -316,6 +319,71 @@ async def test_a_conversation_is_changed_and_deleted(chat: Chat) -> None:
     assert (caught.value.code(), reason(caught.value)) == (grpc.StatusCode.NOT_FOUND, "NOT_FOUND")
 
 
+async def test_a_mask_of_all_fields_replaces_them_all(chat: Chat) -> None:
+    name = await create(chat, title="old", model="parley-embedded", database="databases/shop")
+    request = chat_pb2.UpdateConversationRequest(conversation=chat_pb2.Conversation(name=name, title="new"))
+    request.update_mask.paths.append("*")
+    answer = (await chat.chat.UpdateConversation(request)).conversation
+    assert (answer.title, answer.model, answer.database) == ("new", "", "")
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_a_database_that_does_not_exist_is_not_found(chat: Chat, away: bool) -> None:
+    """Nobody can say while the sql service is away: then the name is taken."""
+    chat.sql.away = away
+    name = await create(chat)
+    wanted = chat_pb2.Conversation(name=name, database="databases/nope")
+    calls: list[Callable[[], Awaitable[Any]]] = [
+        lambda: chat.chat.CreateConversation(chat_pb2.CreateConversationRequest(conversation=wanted)),
+        lambda: chat.chat.UpdateConversation(chat_pb2.UpdateConversationRequest(conversation=wanted)),
+        lambda: chat.ask("hello", name, database="databases/nope"),
+    ]
+    for call in calls:
+        chat.sql.looked_up.clear()
+        if away:
+            await call()
+        else:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call()
+            assert (caught.value.code(), reason(caught.value)) == (grpc.StatusCode.NOT_FOUND, "NOT_FOUND")
+            assert "databases/nope" in str(caught.value.details())
+        # More than once while it is away: the channel tries again.
+        assert set(chat.sql.looked_up) == {"databases/nope"}
+        assert away or len(chat.sql.looked_up) == 1
+    if not away:
+        assert await chat.messages(name) == []
+
+
+@pytest.mark.parametrize("garbage", [b"data: {oops\n\n", b"data: []\n\n", b'data: {"error": {"message": "no"}}\n\n'])
+async def test_text_before_a_broken_frame_is_kept(with_model: Chat, upstream: Upstream, garbage: bytes) -> None:
+    upstream.streams([chunk({"content": "Half "}) + chunk({"content": "an "}) + garbage])
+    name = await create(with_model, model="m")
+    events = []
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        async for event in with_model.chat.SendMessage(chat_pb2.SendMessageRequest(conversation=name, text="Hi")):
+            events.append(event)  # noqa: PERF401 — what came before the error is looked at
+    assert text(events) == "Half an "
+    assert reason(caught.value) == "UPSTREAM_FAILED"
+    assert (await with_model.messages(name))[1].text == "Half an "
+    assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"delta": "text"},
+        {"delta": {"tool_calls": 5}},
+        {"delta": {"tool_calls": [{"index": 0, "function": "f"}]}, "finish_reason": ["stop"]},
+    ],
+)
+async def test_a_chunk_of_another_shape_does_no_harm(
+    with_model: Chat, upstream: Upstream, choice: dict[str, Any]
+) -> None:
+    odd = b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n"
+    upstream.streams([odd, *said("Hello")])
+    assert text(await with_model.ask("Hi", model="m"))[-5:] == "Hello"
+
+
 async def test_the_title_is_cut_from_the_first_message(chat: Chat) -> None:
     name = await create(chat)
     await chat.ask("hello " * 100, name)
@@ -357,6 +425,16 @@ async def test_the_models_are_listed_with_the_default_first(start: Start, upstre
         ),
         (
             "CreateConversation",
+            chat_pb2.CreateConversationRequest(conversation=chat_pb2.Conversation(title="a\0b")),
+            "conversation.title",
+        ),
+        (
+            "UpdateConversation",
+            chat_pb2.UpdateConversationRequest(conversation=chat_pb2.Conversation(name="conversations/x", title="\0")),
+            "conversation.title",
+        ),
+        (
+            "CreateConversation",
             chat_pb2.CreateConversationRequest(conversation=chat_pb2.Conversation(database="shop")),
             "conversation.database",
         ),
@@ -375,6 +453,7 @@ async def test_the_field_at_fault_is_named(chat: Chat, method: str, request_mess
         ({}, "text"),
         ({"text": " \n"}, "text"),
         ({"text": "x" * 100_001}, "text"),
+        ({"text": "a\0b"}, "text"),
         ({"text": "x", "parent_message": "y"}, "parent_message"),
         ({"attachments": [chat_pb2.Attachment(content_type="audio/wav")]}, "attachments[0].content"),
         (

@@ -248,6 +248,44 @@ async def test_gets_one_model(chat: Chat) -> None:
     assert (error(parts)["code"], chat.status) == ("model_not_found", "404")
 
 
+async def test_gets_a_model_whose_id_has_a_slash(start: Start, upstream: Upstream) -> None:
+    """The SDK percent-encodes it in the path."""
+    chat = await start(providers=[upstream.provider(models=["meta/llama", "50%2Foff"])])
+    for sent, meant in (
+        ("meta%2Fllama", "meta/llama"),
+        ("meta/llama", "meta/llama"),
+        ("50%2Foff", "50%2Foff"),
+        ("50%252Foff", "50%2Foff"),
+    ):
+        parts = await chat.parts(chat.openai.GetModel(openai_pb2.GetModelRequest(model=sent)))
+        assert Model.model_validate_json(parts[0].data).id == meant
+
+
+async def test_answers_of_a_model_under_an_alias_carry_the_id_that_was_asked_for(
+    start: Start, upstream: Upstream
+) -> None:
+    chat = await start(providers=[upstream.provider(models=["fine2=up"])])
+    upstream.answers("Hello")
+    upstream.streams([*said("He", "llo")])
+    whole = await chat.post({"model": "fine2", "messages": MESSAGES})
+    answer = ChatCompletion.model_validate_json(whole[0].data)
+    assert (answer.model, answer.id, answer.choices[0].message.content) == ("fine2", "chatcmpl-up", "Hello")
+    got = events(await chat.post({"model": "fine2", "messages": MESSAGES, "stream": True}))
+    assert [e["model"] for e in got[:-1]] == ["fine2"] * 4
+    assert [r["model"] for r in upstream.requests] == ["up", "up"]
+
+
+async def test_answers_without_an_alias_are_passed_through_byte_for_byte(with_model: Chat, upstream: Upstream) -> None:
+    answer = '{"id":"x" ,"object":"chat.completion","created":1,"model":"m-2026","choices":[],"é":1.0}'
+    upstream.does(answer)
+    assert (await with_model.post({"model": "m", "messages": MESSAGES}))[0].data.decode() == answer
+    streamed = [chunk({"content": "é"}), b'data: {"choices" : [],"x":1e0}\n\n', b"data: [DONE]\n\n"]
+    upstream.handlers.clear()
+    upstream.streams(streamed)
+    parts = await with_model.post({"model": "m", "messages": MESSAGES, "stream": True})
+    assert b"".join(p.data for p in parts) == b"".join(streamed)
+
+
 def embedded(text: Any, **more: Any) -> dict[str, Any]:
     return {"model": "parley-embedded", "messages": [{"role": "user", "content": text}], **more}
 
@@ -261,6 +299,19 @@ async def test_the_embedded_model_answers_from_a_database(chat: Chat) -> None:
     assert chat.sql.asked[0].database == "databases/shop"
     assert answer.usage is not None
     assert answer.usage.prompt_tokens == 7
+
+
+async def test_a_database_that_does_not_exist_is_not_found(chat: Chat) -> None:
+    parts = await chat.post(embedded("How many customers?", metadata={"database": "nope"}))
+    assert (error(parts)["code"], chat.status) == ("not_found", "404")
+    assert "databases/nope" in error(parts)["message"]
+    chat.sql.away = True
+    parts = await chat.post(embedded("How many customers?", metadata={"database": "nope"}))
+    assert "There are 2 cities." in parts[0].data.decode()
+
+
+async def test_a_message_has_no_annotations(chat: Chat) -> None:
+    assert json.loads((await chat.post(embedded("hello")))[0].data)["choices"][0]["message"]["annotations"] == []
 
 
 async def test_the_embedded_model_streams_with_usage(chat: Chat) -> None:
@@ -343,6 +394,8 @@ async def test_the_embedded_model_calls_the_clients_tool_and_reports_its_answer(
     request = embedded("What is the weather in Hanoi?", tools=[WEATHER])
     answer = ChatCompletion.model_validate_json((await chat.post(request))[0].data)
     assert answer.choices[0].finish_reason == "tool_calls"
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.total_tokens) == (6, 3, 9)
     calls = answer.choices[0].message.tool_calls or []
     call = calls[0].model_dump()
     assert (call["function"]["name"], json.loads(call["function"]["arguments"])) == ("get_weather", {"city": "Hanoi"})
