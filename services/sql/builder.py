@@ -304,6 +304,11 @@ class Builder:
             table, name = item.ref
             inner = exp.select(exp.Avg(this=self._bare((table, name)))).from_(self._table(table))
             condition = _COMPARISONS.get(item.op, exp.GT)(this=column, expression=inner.subquery())
+        elif item.op == "null":
+            condition = exp.Is(this=column, expression=exp.Null())
+            known = self._schema.by_name[item.ref[0]].by_name.get(item.ref[1])
+            if known is not None and known.kind is Kind.TEXT:
+                condition = exp.or_(condition, exp.EQ(this=column.copy(), expression=exp.Literal.string("")))
         elif item.op in ("contains", "starts", "ends"):
             text = str(item.values[0])
             pattern = {"contains": f"%{text}%", "starts": f"{text}%", "ends": f"%{text}"}[item.op]
@@ -434,6 +439,7 @@ def _condition_said(item: Filter) -> str:
     op = {
         "=": "is",
         "!=": "is not",
+        "null": "is missing",
         "period =": "is in",
         "period >=": "is from",
         "period >": "is after",

@@ -11,13 +11,13 @@ from dataclasses import replace
 from services.sql.builder import Builder, Unbuildable, explain
 from services.sql.errors import QuestionNotUnderstood
 from services.sql.joins import JoinGraph
-from services.sql.lexicon import QUIET, SIGNS
+from services.sql.lexicon import LONGEST_UNSUPPORTED, QUIET, SIGNS, UNSUPPORTED
 from services.sql.linking import LinkIndex
 from services.sql.marks import Mark, scan
 from services.sql.query import MAX_ALTERNATIVES, Alternative, Failure, GeneratedQuery
 from services.sql.reading import Reader
 from services.sql.schema import Schema
-from services.sql.tokens import Token, tokenize
+from services.sql.tokens import Token, is_vietnamese, tokenize
 from services.sql.words import listed
 
 NAME = "embedded"
@@ -55,21 +55,27 @@ class EmbeddedEngine:
         index, graph = self._index(schema)
         tokens = tokenize(question)[:MAX_TOKENS]
         if tokens and tokens[0].word in WRITING:
-            raise QuestionNotUnderstood("only questions are answered here; nothing is changed", [tokens[0].text])
+            raise QuestionNotUnderstood(_said(question, "writing"), [tokens[0].text])
         marks = scan(tokens, index)
-        unknown = unknown_words(tokens, marks)
+        unsupported = _unsupported(question, tokens, marks)
+        if unsupported:
+            raise QuestionNotUnderstood(_said(question, "unsupported", unsupported), unsupported)
+        unknown = unknown_words(tokens, marks, question)
         content = sum(mark.end - mark.start for mark in marks if mark.kind != "sign")
         coverage = content / (content + len(unknown)) if content + len(unknown) else 0.0
         named = any(word[:1].isupper() for word in unknown if not question.lstrip().startswith(word))
-        if not any(mark.kind == "mention" for mark in marks) or coverage < self._min_coverage or named:
-            raise QuestionNotUnderstood(_refusal(unknown, schema), unknown)
+        if (
+            not any(mark.kind == "mention" for mark in marks)
+            or coverage < self._min_coverage
+            or named
+            or _asks_for_unknown(tokens, marks)
+        ):
+            raise QuestionNotUnderstood(_refusal(question, unknown, schema), unknown)
         reader = Reader(schema, graph, marks, tokens)
         frame = reader.read()
         if reader.loose:
-            raise QuestionNotUnderstood(
-                f"it is not clear what these words are about: {', '.join(reader.loose)}. Say it in other words.",
-                [*unknown, *reader.loose],
-            )
+            loose = list(dict.fromkeys(_words_of(question, tokens, mark.start, mark.end) for mark in reader.loose))
+            raise QuestionNotUnderstood(_said(question, "loose", loose), [*unknown, *loose])
         builder = Builder(schema, graph, self._today or dt.datetime.now(dt.UTC).date())
         try:
             sql = builder.build(frame)
@@ -113,18 +119,73 @@ def _alternative(reader: Reader, builder: Builder) -> Alternative | None:
         return None
 
 
-def unknown_words(tokens: Sequence[Token], marks: Sequence[Mark]) -> list[str]:
+def _words_of(question: str, tokens: Sequence[Token], start: int, end: int) -> str:
+    """The words that tokens came from, as the user wrote them; Vietnamese ones were rewritten since."""
+    return question[tokens[start].start : tokens[end - 1].end].strip("'\"“” ")
+
+
+def _unsupported(question: str, tokens: Sequence[Token], marks: Sequence[Mark]) -> list[str]:
+    """What is asked for that no rule answers; a word that names a part of the database is not such."""
+    named = {position for mark in marks if mark.kind == "mention" for position in range(mark.start, mark.end)}
+    found: list[str] = []
+    for start in range(len(tokens)):
+        for length in range(min(LONGEST_UNSUPPORTED, len(tokens) - start), 0, -1):
+            words = tuple(token.word for token in tokens[start : start + length])
+            # "which month": the noun decides; "out of stock": the first word does.
+            free = start not in named and (words[0] not in ("which", "what") or start + 1 not in named)
+            if words in UNSUPPORTED and free and not tokens[start].quoted:
+                found.append(_words_of(question, tokens, start, start + length))
+                break
+    return found
+
+
+_LEADS = frozenset(listed("what is are was were show list give find get tell display me us the a an"))
+"""What stands before the thing that a question asks for."""
+
+
+def _asks_for_unknown(tokens: Sequence[Token], marks: Sequence[Mark]) -> bool:
+    """Whether the very thing asked for is unknown: `what is the weather in …`."""
+    covered = {position for mark in marks for position in range(mark.start, mark.end)}
+    words = [token.word for token in tokens]
+    if words[:1] == ["what"] and words[1:2] not in (["is"], ["are"], ["was"], ["were"]):
+        return False
+    head = next((at for at, word in enumerate(words) if word not in _LEADS), len(words))
+    return head < len(words) and head not in covered and words[head] not in QUIET and tokens[head].lemma not in QUIET
+
+
+def unknown_words(tokens: Sequence[Token], marks: Sequence[Mark], question: str) -> list[str]:
     """The words that stand for nothing known and are not just grammar, as the question has them."""
     covered = {position for mark in marks for position in range(mark.start, mark.end)}
     return [
-        token.text
+        _words_of(question, tokens, position, position + 1)
         for position, token in enumerate(tokens)
         if position not in covered and token.word not in QUIET and token.lemma not in QUIET
         and (token.word,) not in SIGNS and any(char.isalnum() for char in token.word)
     ]  # fmt: skip
 
 
-def _refusal(unknown: Sequence[str], schema: Schema) -> str:
-    tables = ", ".join(table.name for table in schema.tables[:12])
-    said = f"these words mean nothing here: {', '.join(unknown)}" if unknown else "it names nothing in this database"
-    return f"{said}. The tables are: {tables}."
+_MESSAGES = {
+    "writing": (
+        "only questions are answered here; nothing is changed",
+        "ở đây chỉ trả lời câu hỏi; không thay đổi dữ liệu",
+    ),
+    "unsupported": ("this cannot be answered yet: {}. Ask for a plain list, count, sum or average.",
+        "chưa trả lời được phần này: {}. Hãy hỏi danh sách, số lượng, tổng hoặc trung bình."),
+    "loose": ("it is not clear what these words are about: {}. Say it in other words.",
+        "chưa rõ những từ này nói về gì: {}. Hãy hỏi bằng cách khác."),
+    "unknown": ("these words mean nothing here: {}", "những từ này không có nghĩa ở đây: {}"),
+    "nothing": ("it names nothing in this database", "câu hỏi không nhắc đến gì trong cơ sở dữ liệu này"),
+    "tables": ("The tables are: {}.", "Các bảng là: {}."),
+}  # fmt: skip
+"""Refusals in English and in Vietnamese."""
+
+
+def _said(question: str, message: str, words: Sequence[str] = ()) -> str:
+    """A refusal in the language of the question."""
+    return _MESSAGES[message][is_vietnamese(question)].format(", ".join(words))
+
+
+def _refusal(question: str, unknown: Sequence[str], schema: Schema) -> str:
+    tables = [table.name for table in schema.tables[:12]]
+    said = _said(question, "unknown" if unknown else "nothing", unknown)
+    return f"{said}. {_said(question, 'tables', tables)}"

@@ -12,7 +12,8 @@ class Sign:
     """What a phrase does to the query."""
 
     kind: str
-    """aggregate, compare, super, order, direction, group, not, distinct, both, or, and, like, period, where."""
+    """aggregate, compare, super, popular, selling, order, direction, group, not, distinct, both, or, and, like, period,
+    where."""
     value: str = ""
     hints: tuple[str, ...] = ()
     """Words of columns that it is about."""
@@ -79,10 +80,11 @@ SIGNS: dict[tuple[str, ...], Sign] = {
                "|lowest number of|first",
     }),
     **_signs("popular", {
-        "desc": "most common|most popular|most frequent|most frequently|most often|most used|best selling|best-selling|"
+        "desc": "most common|most popular|most frequent|most frequently|most often|most used|"
                 "most commonly",
         "asc": "least common|least popular|least frequent|rarest",
     }),
+    **_signs("selling", {"desc": "best selling|best-selling|sells best|sell best|sold best|sells the best|most sold"}),
     **_signs("order", {"": "sorted by|sort by|order by|ordered by|sort|sorted|ranked by|in order of|arranged by"
         "|order of"}),
     **_signs("alphabet", {"asc": "alphabetically|in alphabetical order|alphabetical order|in lexicographical "
@@ -104,7 +106,7 @@ SIGNS: dict[tuple[str, ...], Sign] = {
     **_signs("by", {"": "by"}),
     **_signs("not", {"": "not|no|without|never|except|excluding|excludes|don't|doesn't|didn't|isn't|aren't|did "
         "not have|have not|do not have|do not have any|without any|have no|"
-                         "have never|not have any|not any|cannot"}),
+                         "have never|not have any|not any|cannot|neither|nor"}),
     **_signs("distinct", {"": "distinct|different|unique"}),
     **_signs("both", {"": "both|as well as"}),
     **_signs("or", {"": "or|either"}),
@@ -128,6 +130,25 @@ SIGNS: dict[tuple[str, ...], Sign] = {
         ("average", "AVG"), ("the average", "AVG"), ("mean", "AVG"),
     )},
 }  # fmt: skip
+
+
+def listed_phrases(text: str) -> list[str]:
+    """The phrases between bars."""
+    return text.split("|")
+
+
+_RANKS = listed("second third fourth fifth sixth seventh eighth ninth tenth")
+UNSUPPORTED: frozenset[tuple[str, ...]] = frozenset(
+    tuple(phrase.split())
+    for phrase in listed_phrases(
+        "percentage|percent|%|proportion|ratio|share of|compare|compared|comparison|versus|vs|quarter|quarterly|units"
+        "|out of stock|running total|growth|median|which month|what month|month which|which year|what year|year which"
+        "|which day|what day|which week|what week|which quarter|what quarter|how many units|number of units"
+        "|worst selling|worst-selling|sells worst|sell worst|least sold"
+    )
+) | {(rank,) for rank in _RANKS}
+"""What people ask for that no rule answers. Left unread, it would turn into an answer to another question."""
+LONGEST_UNSUPPORTED = max(len(phrase) for phrase in UNSUPPORTED)
 LONGEST_SIGN = max(len(phrase) for phrase in SIGNS)
 
 STOP = frozenset(

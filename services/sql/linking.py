@@ -81,6 +81,7 @@ class LinkIndex:
         self.schema = schema
         self._names: dict[tuple[str, ...], dict[tuple[str, str], float]] = defaultdict(dict)
         self._values: dict[str, list[Item]] = defaultdict(list)
+        self._lemmas: dict[str, list[Item]] = defaultdict(list)
         for table in schema.tables:
             words = tuple(map(stem, split_name(table.name)))
             self._add_name(words, table.name, "", 1.0)
@@ -102,6 +103,8 @@ class LinkIndex:
                 folded = " ".join(fold(value).replace("-", " ").split())
                 if len(folded) > 1 and not folded.replace(".", "").isdigit():
                     self._values[folded].append(Item(table.name, column.name, value))
+                    # A value may be said in the plural where it is one already: `sales clerks` of `Sales Clerk`.
+                    self._lemmas[" ".join(map(lemma, folded.split()))].append(Item(table.name, column.name, value))
 
     def _add_name(self, words: tuple[str, ...], table: str, column: str, weight: float) -> None:
         """Files a name under its words, under each run of them with less weight, and under its words run together."""
@@ -143,7 +146,10 @@ class LinkIndex:
 
     def values(self, text: str) -> list[Item]:
         """Values that read like this folded text."""
-        return self._values.get(text) or self._values.get(" ".join(map(lemma, text.split())), [])
+        base = " ".join(map(lemma, text.split()))
+        # A single word in another form than the value's is more often a noun than the value.
+        other = self._lemmas.get(base, []) if " " in base else []
+        return self._values.get(text) or self._values.get(base) or other
 
     def link(self, tokens: Sequence[Token], stop: frozenset[str]) -> list[Mention]:
         """Non-overlapping mentions in the order of the question: the longest and surest first.

@@ -12,15 +12,17 @@ from services.sql.joins import JoinGraph
 from services.sql.lexicon import Sign
 from services.sql.linking import REVENUE, Item
 from services.sql.marks import Mark
-from services.sql.parts import SIZES, Parts, display_columns
+from services.sql.parts import SIZES, Parts, display_columns, doubtful
 from services.sql.query import Link
 from services.sql.schema import Schema
 from services.sql.tokens import Token
 from services.sql.words import listed, split_name, stem
 
 _SIZE_WORDS = frozenset(listed("largest biggest greatest smallest"))
-_AGGREGATES = {"average": "AVG", "total": "SUM", "maximum": "MAX", "minimum": "MIN"}
-"""How an aggregate that found no column is said."""
+_LACKING = ("without", "no", "have no", "without any", "do not have", "do not have any", "not have any")
+_SELLING = frozenset(listed("sold sell sells"))
+_DEEDS = _SELLING | frozenset(listed("ordered order bought buy purchased purchase"))
+"""What is done with products."""
 _GENERAL_SUPERS = frozenset(listed("highest largest biggest greatest lowest smallest most least best worst top"))
 
 
@@ -49,11 +51,14 @@ class Reader:
         self._tokens = tokens
         self.frame = Frame()
         self.links: list[Link] = []
-        self.loose: list[str] = []
+        self.loose: list[Mark] = []
         """Words that steer a query or hold a value, and found nothing to act on: the reading is then likely wrong."""
+        self._signs: dict[str, Mark] = {}
+        """The last sign of each kind."""
         self._aggregate = ""
         self._super: Mark | None = None
         self._popular = ""
+        self._selling: Mark | None = None
         self._order = self._group = self._negated = self._or = self._distinct = False
         self._compare: Mark | None = None
         self._compare_number: list[str | float] = []
@@ -73,7 +78,7 @@ class Reader:
             elif mark.kind == "number":
                 self._read_number(mark, position)
             elif mark.kind == "text":
-                self._read_text(mark.text)
+                self._read_text(mark)
             else:
                 self._read_period(mark)
         self._finish()
@@ -119,7 +124,9 @@ class Reader:
         self._touch(item.table)
         self._unselect(item.ref, position)
         previous = self.frame.filters[-1] if self.frame.filters else None
-        either = self._or or bool(previous and previous.ref == item.ref and previous.op == "=" and not previous.negated)
+        same = previous is not None and previous.ref == item.ref and previous.op == "="
+        # "a laptop but not a monitor" is no choice between two.
+        either = self._or or bool(same and previous and not previous.negated and not self._negated)
         op = {"starts": "starts", "ends": "ends", "contains": "contains"}.get(self._like, "=")
         self.frame.filters.append(
             Filter(
@@ -144,6 +151,9 @@ class Reader:
         self._touch(ref[0])
         if self._compare_number and self._parts.numeric(ref):
             self._add_compare(ref)
+        elif self._negated and self._lacks(position):
+            # "customers without email"
+            self._add_filter(Filter(ref, "null", negated=False))
         elif self._conditioned(ref, following):
             self._last = ref
         elif self._super or self._popular:
@@ -158,6 +168,16 @@ class Reader:
         else:
             self._add_select(ref)
         self._last = ref
+
+    def _lacks(self, position: int) -> bool:
+        """Whether a column is what is missing: `without email`, and no value follows."""
+        before, after = self._marks[position - 1], self._next(position)
+        if not before.is_sign("not") or before.words not in _LACKING or not self.frame.tables:
+            return False
+        if after is not None and after.kind in ("number", "text", "mention"):
+            return False
+        self._negated = False
+        return True
 
     def _conditioned(self, ref: Ref, following: Mark | None) -> bool:
         """Whether a condition follows: then the column is not asked for."""
@@ -297,6 +317,7 @@ class Reader:
     def _read_sign(self, mark: Mark, position: int) -> None:
         sign = mark.sign
         assert sign is not None
+        self._signs[sign.kind] = mark
         following = self._next(position)
         if sign.kind == "aggregate":
             self._read_aggregate(sign, following)
@@ -306,6 +327,8 @@ class Reader:
             self._super = mark
         elif sign.kind == "popular":
             self._popular = sign.value
+        elif sign.kind == "selling":
+            self._selling = mark
         elif sign.kind == "order":
             # "Sort the names by age": the order comes later.
             self._order = mark.words != "sort" or bool(self.frame.select)
@@ -370,7 +393,7 @@ class Reader:
             self._group = False
 
     def _read_period_group(self, period: str) -> None:
-        ref = self._parts.temporal(self._near())
+        ref = self._temporal()
         if ref:
             self.frame.groups.append(Term(ref, period=period))
 
@@ -391,13 +414,22 @@ class Reader:
         elif sure and following and any(not item.column for item in following.items) and not self.frame.tables:
             # "5 customers": so many of them.
             self._limit = int(mark.number)
+        elif previous and self._is_foreign_year(mark):
+            self.loose.append(mark)
         elif (self._last is not None and self._parts.numeric(self._last)) or (
             self._last and previous and previous.kind == "mention"
         ):
             self._unselect_number(self._last)
             self._add_filter(Filter(self._last, "=", [mark.number]))
         else:
-            self.loose.append(mark.text)
+            self.loose.append(mark)
+
+    def _is_foreign_year(self, mark: Mark) -> bool:
+        """Whether a number reads as a year, but would be compared with an amount: `price in 2025`."""
+        before = self._tokens[mark.start - 1].word if mark.start else ""
+        column = "" if self._last is None else self._last[1]
+        year = mark.number.is_integer() and 1900 <= mark.number <= 2100
+        return year and (column == REVENUE or (before in ("in", "year", "and") and "year" not in split_name(column)))
 
     def _listed_number(self, number: float, previous: Mark) -> bool:
         """`in 1999 or 2000`: one more value of the condition before."""
@@ -451,35 +483,49 @@ class Reader:
         self._compare = None
         self.frame.filters.append(found)
 
-    def _read_text(self, text: str) -> None:
+    def _read_text(self, mark: Mark) -> None:
         """A quoted text that is no known value, or a date."""
+        text = mark.text
         if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
-            ref = (
-                self._last if self._last and self._parts.is_temporal(self._last) else self._parts.temporal(self._near())
-            )
-            if ref:
-                self._add_filter(
-                    Filter(ref, self._compare.sign.value if self._compare and self._compare.sign else "=", [text])
-                )
+            self._read_date(mark)
             return
         ref = self._last or self._parts.text_column(self.frame.tables or list(self._chooser.mentioned))
         if ref is None:
-            self.loose.append(text)
+            self.loose.append(mark)
             return
         self._unselect_number(ref)
         self._add_filter(Filter(ref, self._like or "=", [text]))
         self._like = ""
 
+    def _read_date(self, mark: Mark) -> None:
+        """A day; `between` waits for the second one."""
+        ref = self._last if self._last and self._parts.is_temporal(self._last) else self._temporal()
+        op = self._compare.sign.value if self._compare and self._compare.sign else "="
+        if ref is None:
+            self.loose.append(mark)
+            return
+        self._compare_number.append(mark.text)
+        if op == "between" and len(self._compare_number) < 2:
+            return
+        self._add_filter(Filter(ref, op, self._compare_number))
+        self._compare_number = []
+
+    def _temporal(self) -> Ref | None:
+        """The date column that a period is about: nearest to what is measured or counted."""
+        measures = [item.table for mark in self._marks for item in mark.items[:1] if item.column == REVENUE]
+        measures += [term.ref[0] for term in self.frame.select if term.aggregate and term.ref[0]]
+        return self._parts.temporal(self._near(), measures[0] if measures else "")
+
     def _read_period(self, mark: Mark) -> None:
         op = self._compare.sign.value if self._compare and self._compare.sign else "="
         year = mark.text[:4]
-        ref = self._parts.temporal(self._near())
+        ref = self._temporal()
         if self._last and self._parts.numeric(self._last) and (ref is None or "year" in split_name(self._last[1])):
             ref = self._last
         if ref is None or not self._parts.is_temporal(ref):
             ref = ref or self._parts.year_column(self._near())
             if ref is None or not year.isdigit():
-                self.loose.append(mark.text)
+                self.loose.append(mark)
                 return
             self._unselect_number(ref)
             self._add_filter(Filter(ref, op, [float(year)]))
@@ -493,6 +539,7 @@ class Reader:
         """Decides what is still open."""
         frame = self.frame
         frame.select = [term for term in frame.select if term.ref != ("", "")]
+        self._finish_selling()
         if self._super and self._super.sign and frame.order is None and frame.tables:
             self._late_superlative()
         if self._popular and frame.tables:
@@ -501,6 +548,7 @@ class Reader:
             self._rank(Term((target.ref[0], "*"), "COUNT"), self._popular)
         if self._aggregate == "COUNT" and not frame.select and frame.tables:
             frame.select.append(Term((frame.tables[0], "*"), "COUNT"))
+        self._finish_sold()
         if self._order and frame.order is None and not frame.select and frame.tables:
             names = display_columns(self._parts.table(frame.tables[0]))
             frame.order = Term((frame.tables[0], names[0])) if names else None
@@ -514,9 +562,41 @@ class Reader:
             # "orders per city": how many of them.
             frame.select.append(Term((frame.tables[0], "*"), "COUNT"))
         self._superlative_alone()
-        self.loose += [word for word, value in _AGGREGATES.items() if value == self._aggregate]
-        self.loose += [mark.words for mark in (self._super, self._compare) if mark is not None]
-        self.loose += ["not"] * self._negated + [self._like] * bool(self._like)
+        pending = {
+            "aggregate": self._aggregate not in ("", "COUNT"), "super": self._super, "compare": self._compare,
+            "not": self._negated, "like": self._like,
+        }  # fmt: skip
+        self.loose += [self._signs[kind] for kind, waits in pending.items() if waits and kind in self._signs]
+        self.loose += doubtful(self.frame, self._marks, self._parts)
+
+    def _finish_selling(self) -> None:
+        """`best selling`: by how many pieces were sold, and for each of what."""
+        frame = self.frame
+        if self._selling is None or self._selling.sign is None:
+            return
+        sold = self._parts.sold()
+        other = self._super is not None and self._super.words != "top"
+        if sold is None or not frame.tables or self._aggregate or other:
+            self.loose.append(self._selling)
+            return
+        frame.groups.append(frame.select[-1] if frame.select else Term((frame.tables[0], "*")))
+        self._rank(Term(sold, "SUM"), self._selling.sign.value)
+
+    def _finish_sold(self) -> None:
+        """`sold` beside a count or a negation: how many pieces of a product, which were never."""
+        frame = self.frame
+        main = frame.tables[0] if frame.tables else ""
+        said = {token.word for token in self._tokens}
+        if not main:
+            return
+        if self._negated and not frame.filters and said & _DEEDS and self._parts.deeds(main):
+            frame.without.append(self._parts.deeds(main))
+            self._negated = False
+        elif said & _SELLING and frame.select == [Term((main, "*"), "COUNT")] and not (frame.without or frame.groups):
+            # "How many laptops did we sell" asks for pieces, not for the kinds of them.
+            sold = self._parts.sold(main) if self._parts.priced(main) else None
+            if sold is not None and not self._negated:
+                frame.select = [Term(sold, "SUM")]
 
     def _late_superlative(self) -> None:
         """A superlative whose column came first: `orders by price, highest`, `product with price highest`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from services.sql.vietnamese import PHRASES, SURE_SIGNS
+from services.sql.vietnamese import PHRASES, SPELT, SURE_SIGNS
 from services.sql.words import fold, lemma, listed
 
 _TOKEN = re.compile(
@@ -114,10 +114,14 @@ def _english(tokens: list[Token]) -> list[Token]:
     """Vietnamese phrases rewritten, longest first; `nhiều … nhất` closes around what it compares."""
     found: list[Token] = []
     position = 0
+    # Whoever types diacritics types all of them: then `gia` is not `giá`.
+    spelt = any(_ACCENTED.search(token.text) for token in tokens)
     while position < len(tokens):
         for length in range(min(_LONGEST_PHRASE, len(tokens) - position), 0, -1):
             window = tokens[position : position + length]
             english = None if any(item.quoted for item in window) else PHRASES.get(tuple(item.word for item in window))
+            if length == 1 and spelt and not _is_spelt(window[0]):
+                english = None
             # A single syllable in a capitalised name is a name: `Hà`, `Mai`, `Nam`.
             if english is not None and not (length == 1 and position and window[0].text[:1].isupper()):
                 found += [Token(word, word, lemma(word), window[0].start, window[-1].end) for word in english.split()]
@@ -127,6 +131,12 @@ def _english(tokens: list[Token]) -> list[Token]:
             found.append(tokens[position])
             position += 1
     return _closed_superlatives(found)
+
+
+def _is_spelt(token: Token) -> bool:
+    """Whether a syllable has the diacritics of the word that its folded form is known as; the older `huỷ` too."""
+    expected = SPELT.get(token.word)
+    return expected is None or token.text.lower() in (expected, expected.replace("ủy", "uỷ"))
 
 
 def _closed_superlatives(tokens: list[Token]) -> list[Token]:

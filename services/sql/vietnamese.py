@@ -28,7 +28,8 @@ don gia=price|gia tien=price|ton kho=stock|so luong ton=stock|so luong ton kho=s
 thanh pho=city|quoc gia=country|nuoc=country|dat nuoc=country|ten=name|ho ten=name|ho va ten=name|dia chi=address
 so dien thoai=phone|dien thoai=phone|trang thai=status|tinh trang=status|doanh thu=revenue|doanh so=revenue
 chuc vu=title
-chuc danh=title|ngay tham gia=joined|ngay dat=order date|ngay dat hang=order date|ngay vao lam=hired|tuoi=age
+chuc danh=title|ngay tham gia=joined|tham gia=joined|ty le=percentage|phan tram=percentage|so sanh=compare
+thu hai=second|thu nhi=second|thu ba=third|ngay dat=order date|ngay dat hang=order date|ngay vao lam=hired|tuoi=age
 hoc sinh=students|sinh vien=students|giao vien=teachers|lop hoc=classes|lop=classes|khoa hoc=courses|khoa=departments
 phong ban=departments|truong=schools|sach=books|tac gia=authors|phim=films|dien vien=actors|bai hat=songs|ca si=singers
 xe=cars|cua hang=stores|hoa don=invoices|thanh toan=payments|tai khoan=accounts|benh nhan=patients|bac si=doctors
@@ -48,6 +49,13 @@ PHRASES: dict[tuple[str, ...], str] = {
     for left, right in [entry.split("=")]
 }
 """Folded Vietnamese syllables → English words; none where the phrase says nothing to the rules."""
+
+SPELT = {
+    "gia": "giá", "luong": "lương", "my": "mỹ", "uc": "úc", "ho": "hồ", "bien": "biển", "nui": "núi", "song": "sông",
+    "bang": "bang", "loai": "loại", "ten": "tên", "tuoi": "tuổi", "sach": "sách", "phim": "phim", "huy": "hủy",
+    "khoa": "khoa", "lop": "lớp", "quy": "quý", "mua": "mua", "dat": "đặt", "nuoc": "nước", "hue": "huế",
+}  # fmt: skip
+"""Syllables that mean something else with other diacritics: `tham gia` has no price (`giá`) in it."""
 
 SURE_SIGNS = (
     *(

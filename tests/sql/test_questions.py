@@ -20,6 +20,10 @@ from services.sql.words import listed
 
 TODAY = dt.date(2026, 7, 1)
 ITEMS = "order_items i JOIN orders o ON o.id = i.order_id JOIN customers c ON c.id = o.customer_id"
+BEST = (
+    "SELECT p.name FROM order_items i JOIN products p ON p.id = i.product_id GROUP BY p.id "
+    "ORDER BY sum(i.quantity) DESC LIMIT"
+)
 
 GOLD = {
     "How many customers are there?": "SELECT count(*) FROM customers",
@@ -117,6 +121,30 @@ GOLD = {
     "những khách hàng nào có hơn 10 đơn hàng":
         "SELECT c.name FROM orders o JOIN customers c ON c.id = o.customer_id GROUP BY c.id HAVING count(*) > 10",
     "liệt kê tên và giá của các sản phẩm": "SELECT name, price FROM products",
+    "How many orders are neither shipped nor delivered?":
+        "SELECT count(*) FROM orders WHERE status NOT IN ('shipped', 'delivered')",
+    "orders between 2026-01-01 and 2026-03-31":
+        "SELECT id FROM orders WHERE order_date BETWEEN '2026-01-01' AND '2026-03-31'",
+    "revenue by city in 2025":
+        f"SELECT c.city, sum(i.quantity * i.unit_price) FROM {ITEMS} WHERE o.order_date LIKE '2025%' GROUP BY 1",
+    "revenue per employee in 2025":
+        f"SELECT e.name, sum(i.quantity * i.unit_price) FROM {ITEMS} JOIN employees e ON e.id = o.employee_id "
+        "WHERE o.order_date LIKE '2025%' GROUP BY e.id",
+    "doanh thu năm 2025": f"SELECT sum(i.quantity * i.unit_price) FROM {ITEMS} WHERE o.order_date LIKE '2025%'",
+    "newest customer": "SELECT name FROM customers ORDER BY joined_on DESC LIMIT 1",
+    "How many laptops did we sell?":
+        "SELECT sum(i.quantity) FROM order_items i JOIN products p ON p.id = i.product_id WHERE p.name = 'Laptop'",
+    "Sản phẩm nào bán chạy nhất?": f"{BEST} 1",
+    "Top 3 sản phẩm bán chạy nhất": f"{BEST} 3",
+    "Which product sells best?": f"{BEST} 1",
+    "Bao nhiêu khách hàng tham gia năm nay?": "SELECT count(*) FROM customers WHERE joined_on LIKE '2026-%'",
+    "average salary of sales clerks": "SELECT avg(salary) FROM employees WHERE title = 'Sales Clerk'",
+    "Which product has never been sold?":
+        "SELECT name FROM products WHERE id NOT IN (SELECT product_id FROM order_items)",
+    "Customers who have never ordered": "SELECT name FROM customers WHERE id NOT IN (SELECT customer_id FROM orders)",
+    "Khách hàng nào chưa bao giờ đặt hàng?":
+        "SELECT name FROM customers WHERE id NOT IN (SELECT customer_id FROM orders)",
+    "customers without phone": "SELECT name FROM customers WHERE phone IS NULL OR phone = ''",
 }  # fmt: skip
 
 
@@ -171,6 +199,31 @@ def test_what_is_not_about_the_database_is_refused_by_name(
         ("show customers with 7", "7"),
         ("average order value", "average"),
         ("delete all customers", "delete"),
+        ("Which customers bought a Laptop but not a Monitor?", "not"),
+        ("What is the weather in Hanoi?", "weather"),
+        ("Show the weather in Hanoi", "weather"),
+        ("Tổng doanh thu quý 1 năm 2026", "quý"),
+        ("how many units of Laptop were sold", "how many units"),
+        ("most popular category", "most popular"),
+        ("Which month had the highest revenue?", "Which month"),
+        ("Tháng nào có doanh thu cao nhất?", "Tháng nào"),
+        ("cheapest product in each category", "in each"),
+        ("average revenue per order", "average"),
+        ("customers who spent more than 5000", "more than"),
+        ("What percentage of orders were cancelled?", "percentage"),
+        ("tỷ lệ đơn hàng bị hủy", "tỷ lệ"),
+        ("compare revenue in 2024 and 2025", "compare"),
+        ("revenue in 2024 and 2025", "2025"),
+        ("revenue this year versus last year", "versus"),
+        ("So sánh doanh thu năm 2024 và 2025", "So sánh"),
+        ("products out of stock", "out of stock"),
+        ("second most expensive product", "second"),
+        ("worst selling product", "worst selling"),
+        ("customers who did not buy a Laptop", "not"),
+        ("orders that are not shipped or cancelled", "not"),
+        ("orders from 2026-01-01 to 2026-03-31", "2026-03-31"),
+        ("best selling product in 2025", "2025"),
+        ("orders over 1000", "over"),
     ],
 )
 def test_what_finds_nothing_to_act_on_is_refused(
@@ -179,6 +232,11 @@ def test_what_finds_nothing_to_act_on_is_refused(
     with pytest.raises(QuestionNotUnderstood) as caught:
         engine.answer(question, shop_schema)
     assert loose in caught.value.metadata["unknown_words"].split(",")
+
+
+def test_a_vietnamese_question_is_refused_in_vietnamese(engine: EmbeddedEngine, shop_schema: Schema) -> None:
+    with pytest.raises(QuestionNotUnderstood, match="chưa trả lời được phần này: tỷ lệ"):
+        engine.answer("tỷ lệ đơn hàng bị hủy", shop_schema)
 
 
 def test_links_name_positions_tables_columns_and_values(engine: EmbeddedEngine, shop_schema: Schema) -> None:
