@@ -20,7 +20,7 @@ _DENIED_FUNCTIONS = {"load_extension", "fts3_tokenizer", "readfile", "writefile"
 # Virtual machine steps between two looks at the clock: some 0.1 ms.
 _STEPS = 10_000
 # No value may be longer, in bytes: one statement must not fill the memory.
-_MAX_LENGTH = 32 * 1024 * 1024
+_MAX_LENGTH = 4 * 1024 * 1024
 _UNREACHABLE = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR}
 # SQLite has no code of its own for these.
 _MISSING = ("no such table", "no such column")

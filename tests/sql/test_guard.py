@@ -31,6 +31,7 @@ SQLITE = [
     "fts3_tokenizer('x')",
     "SELECT edit('x')", "VACUUM INTO 'x'", "SELECT * FROM dbstat", 'SELECT "load_extension"(1)', "SELECT * FROM "
     "generate_series(1, 9)",
+    "SELECT printf('%.*c', 2000000000, 'x')", "SELECT format('%1000000000d', 1)", "SELECT * FROM json_each('[1]')",
 ]  # fmt: skip
 POSTGRES = [
     "SELECT pg_sleep(10)", 'SELECT "pg_sleep"(10)', "SELECT pg_catalog.pg_sleep(10)", "SELECT * FROM pg_sleep(10)",
