@@ -75,6 +75,14 @@ async def test_several_processes_may_migrate_at_once(url: str, migrations: pathl
         await database.close()
 
 
+async def test_a_new_file_may_be_opened_by_many_at_once(tmp_path: pathlib.Path, migrations: pathlib.Path) -> None:
+    for attempt in range(20):
+        databases = [Database(f"sqlite:///{tmp_path}/{attempt}.db", migrations) for _ in range(6)]
+        await asyncio.gather(*(database.ping() for database in databases))
+        for database in databases:
+            await database.close()
+
+
 async def test_concurrent_writers_all_get_through(url: str, migrations: pathlib.Path) -> None:
     one, two = Database(url, migrations), Database(url, migrations)
     await one.migrate()
