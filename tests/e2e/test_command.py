@@ -120,5 +120,5 @@ def test_the_demo_runs_to_its_end_and_leaves_nothing(stack: MeshStack) -> None:
     for hop in ("Envoy", "chat  SendMessage", "chat  CreateChatCompletion", "asr  Recognize", "sql  Ask", "Triton"):
         assert hop in done.stdout
     left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert "parley/demo-" not in left
+    assert f"{ROOT}/.parley/demo-" not in left
     assert parley(stack, "status").returncode == 0
