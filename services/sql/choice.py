@@ -65,9 +65,10 @@ class Chooser:
     ) -> None:
         self._schema = schema
         self._graph = graph
-        self._parts = Parts(schema, graph)
-        self._tokens = tokens
         self._forced = forced or {}
+        self.parts = Parts(schema, graph)
+        self.marks = marks
+        self.tokens = tokens
         self.mentioned = _tables(marks)
         """Tables that are mentioned by name, with the position of the mark; sure ones only."""
         self.rivals: list[Rival] = []
@@ -101,7 +102,7 @@ class Chooser:
             return item.weight + bonus
 
         if position in self._forced:
-            return self._parts.entity(self._forced[position], mark.words)
+            return self.parts.entity(self._forced[position], mark.words)
         scores = [score(item) for item in mark.items]
         best = scores.index(max(scores))
         self.rivals += [
@@ -109,10 +110,10 @@ class Chooser:
             for index, item in enumerate(mark.items)
             if index != best and scores[best] - scores[index] <= RIVAL_GAP
         ]
-        return self._parts.entity(mark.items[best], mark.words)
+        return self.parts.entity(mark.items[best], mark.words)
 
     def _after_place_word(self, mark: Mark) -> bool:
-        return mark.start > 0 and self._tokens[mark.start - 1].word in PLACE_LEADS
+        return mark.start > 0 and self.tokens[mark.start - 1].word in PLACE_LEADS
 
 
 def _tables(marks: Sequence[Mark]) -> dict[str, int]:

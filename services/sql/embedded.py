@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from services.sql.builder import Builder, Unbuildable, explain
+from services.sql.choice import Chooser
 from services.sql.errors import QuestionNotUnderstood
 from services.sql.joins import JoinGraph
 from services.sql.lexicon import LONGEST_UNSUPPORTED, QUIET, SIGNS, UNSUPPORTED
@@ -71,7 +72,7 @@ class EmbeddedEngine:
             or _asks_for_unknown(tokens, marks)
         ):
             raise QuestionNotUnderstood(_refusal(question, unknown, schema), unknown)
-        reader = Reader(schema, graph, marks, tokens)
+        reader = Reader(Chooser(schema, graph, marks, tokens))
         frame = reader.read()
         if reader.loose:
             loose = list(dict.fromkeys(_words_of(question, tokens, mark.start, mark.end) for mark in reader.loose))
@@ -84,7 +85,7 @@ class EmbeddedEngine:
         confidence = round(coverage * _sureness(reader), 3)
         others: dict[str, Alternative] = {}
         for rival in sorted(reader.rivals, key=lambda rival: rival.gap)[:MAX_RIVALS]:
-            other = Reader(schema, graph, marks, tokens, {rival.position: rival.item})
+            other = Reader(Chooser(schema, graph, marks, tokens, {rival.position: rival.item}))
             found = _alternative(other, builder)
             if found is not None and found.sql != sql:
                 # It was not chosen: it is less likely, if only a little.

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from services.sql.choice import Chooser, Rival, Situation
 from services.sql.frame import Filter, Frame, Ref, Term
-from services.sql.joins import JoinGraph
 from services.sql.lexicon import Sign
 from services.sql.linking import REVENUE, Item
 from services.sql.marks import Mark
-from services.sql.parts import SIZES, Parts, display_columns, doubtful
+from services.sql.parts import SIZES, display_columns, doubtful
 from services.sql.query import Link
-from services.sql.schema import Schema
-from services.sql.tokens import Token
 from services.sql.words import listed, split_name, stem
 
 _SIZE_WORDS = frozenset(listed("largest biggest greatest smallest"))
@@ -27,28 +24,17 @@ _GENERAL_SUPERS = frozenset(listed("highest largest biggest greatest lowest smal
 
 
 class Reader:
-    """Reads one question.
+    """Reads one question, once.
 
     Args:
-        schema: The database's.
-        graph: Its joins.
-        marks: What `scan` found.
-        tokens: The question.
-        forced: What marks stand for, by their index; the most likely is chosen for the others.
+        chooser: Chooses what the question's mentions stand for; it holds the question.
     """
 
-    def __init__(
-        self,
-        schema: Schema,
-        graph: JoinGraph,
-        marks: Sequence[Mark],
-        tokens: Sequence[Token],
-        forced: Mapping[int, Item] | None = None,
-    ) -> None:
-        self._parts = Parts(schema, graph)
-        self._chooser = Chooser(schema, graph, marks, tokens, forced)
-        self._marks = marks
-        self._tokens = tokens
+    def __init__(self, chooser: Chooser) -> None:
+        self._chooser = chooser
+        self._parts = chooser.parts
+        self._marks = chooser.marks
+        self._tokens = chooser.tokens
         self.frame = Frame()
         self.links: list[Link] = []
         self.loose: list[Mark] = []
