@@ -32,7 +32,8 @@ from services.sql.introspect import read_schema
 from services.sql.schema import Schema
 from services.sql.target import parse
 from services.sql.vocabulary import vocabulary
-from tests.asr.stack import ROOT, RealTriton, serve_asr
+from tests.asr.stack import RealTriton, serve_asr
+from tests.conftest import ROOT
 from triton_models.repository import cores, profile
 
 VOICES = ("en-us", "en-us+f2", "en-us+f3", "en-us+m3", "en-gb-x-rp")

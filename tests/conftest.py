@@ -6,7 +6,6 @@ import os
 import pathlib
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,6 +14,8 @@ from collections.abc import Callable, Iterator
 
 import psycopg2
 import pytest
+
+from deploy.local import ports
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -28,10 +29,7 @@ def missing(what: str) -> None:
 
 def free_port() -> int:
     """A TCP port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return ports.free(1)[0]
 
 
 def _postgres_binaries() -> pathlib.Path | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
@@ -11,27 +10,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from deploy.local import ports
 from deploy.local.triton import command
 from services.asr.__main__ import compose
 from services.asr.settings import AsrSettings
 from services.mesh import server
 from services.mesh.triton import Triton
+from tests.conftest import ROOT
 from triton_models.repository import SOURCE
 
-ROOT = Path(__file__).resolve().parents[2]
 SPEECH = ROOT.parent / "shared" / "data" / "speech"
-
-
-def free_ports(count: int) -> list[int]:
-    """TCP ports that are free now."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 class RealTriton:
@@ -48,7 +36,7 @@ class RealTriton:
         self, models: list[str], state: Path, parameters: dict[str, str] | None = None, source: Path = SOURCE
     ) -> None:
         self._models, self._state, self._parameters, self._source = models, state, parameters, source
-        self.http, self.grpc, self.metrics = free_ports(3)
+        self.http, self.grpc, self.metrics = ports.free(3)
         self.log = state / "triton.log"
 
     @property

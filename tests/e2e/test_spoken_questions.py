@@ -21,7 +21,8 @@ from services.sql.introspect import read_schema
 from services.sql.schema import Schema
 from services.sql.target import parse
 from services.sql.vocabulary import vocabulary
-from tests.asr.stack import ROOT, RealTriton, serve_asr
+from tests.asr.stack import RealTriton, serve_asr
+from tests.conftest import ROOT
 from triton_models.repository import profile
 
 # Of 20. Measured when this was written: 18 to 20, by voice; bench/spoken.py asks many more.
