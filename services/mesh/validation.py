@@ -21,6 +21,10 @@ PATTERNS = {
     "^(databases/[a-z][a-z0-9-]{0,62})?$": "must be empty or databases/{database}, e.g. databases/shop",
     "^conversations/[0-9a-zA-Z-]{1,64}$": "must be conversations/{conversation}, as CreateConversation gave it",
     "^(messages/[0-9a-zA-Z-]{1,64})?$": "must be empty or messages/{message}, as ListMessages gives it",
+    "^transcriptions/[0-9a-zA-Z-]{1,64}$": "must be transcriptions/{transcription}, as CreateTranscription gave it",
+    "^recordings/[0-9a-zA-Z-]{1,64}$": "must be recordings/{recording}, as UploadRecording gave it",
+    "^databases/[a-z][a-z0-9-]{0,62}/examples/[0-9a-zA-Z-]{1,64}$": "must be databases/{database}/examples/{example}",
+    "^(databases/[a-z][a-z0-9-]{0,62}/queries/[0-9a-zA-Z-]{1,64})?$": "empty or databases/{database}/queries/{query}",
     "^generations/[0-9a-zA-Z-]{1,64}$": "must be generations/{generation}, as the stream's first event gave it",
 }
 # The extensions that hold rules.

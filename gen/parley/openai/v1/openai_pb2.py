@@ -27,7 +27,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dparley/openai/v1/openai.proto\x12\x10parley.openai.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"G\n\x1b\x43reateChatCompletionRequest\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"H\n\x1c\x43reateChatCompletionResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"\x13\n\x11ListModelsRequest\">\n\x12ListModelsResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"3\n\x0fGetModelRequest\x12 \n\x05model\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x05model\"<\n\x10GetModelResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"F\n\x1a\x43reateTranscriptionRequest\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"G\n\x1b\x43reateTranscriptionResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody2\xab\x03\n\x16\x43hatCompletionsService\x12\xa1\x01\n\x14\x43reateChatCompletion\x12-.parley.openai.v1.CreateChatCompletionRequest\x1a..parley.openai.v1.CreateChatCompletionResponse\"(\x82\xd3\xe4\x93\x02\"\"\x14/v1/chat/completions:\x04\x62odyb\x04\x62ody0\x01\x12s\n\nListModels\x12#.parley.openai.v1.ListModelsRequest\x1a$.parley.openai.v1.ListModelsResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\n/v1/modelsb\x04\x62ody0\x01\x12x\n\x08GetModel\x12!.parley.openai.v1.GetModelRequest\x1a\".parley.openai.v1.GetModelResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x15/v1/models/{model=**}b\x04\x62ody0\x01\x32\xb3\x01\n\x0c\x41udioService\x12\xa2\x01\n\x13\x43reateTranscription\x12,.parley.openai.v1.CreateTranscriptionRequest\x1a-.parley.openai.v1.CreateTranscriptionResponse\",\x82\xd3\xe4\x93\x02&\"\x18/v1/audio/transcriptions:\x04\x62odyb\x04\x62ody0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dparley/openai/v1/openai.proto\x12\x10parley.openai.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"G\n\x1b\x43reateChatCompletionRequest\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"H\n\x1c\x43reateChatCompletionResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"\x13\n\x11ListModelsRequest\">\n\x12ListModelsResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"3\n\x0fGetModelRequest\x12 \n\x05model\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x05model\"<\n\x10GetModelResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"F\n\x1a\x43reateTranscriptionRequest\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"G\n\x1b\x43reateTranscriptionResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"D\n\x18\x43reateTranslationRequest\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"E\n\x19\x43reateTranslationResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody2\xab\x03\n\x16\x43hatCompletionsService\x12\xa1\x01\n\x14\x43reateChatCompletion\x12-.parley.openai.v1.CreateChatCompletionRequest\x1a..parley.openai.v1.CreateChatCompletionResponse\"(\x82\xd3\xe4\x93\x02\"\"\x14/v1/chat/completions:\x04\x62odyb\x04\x62ody0\x01\x12s\n\nListModels\x12#.parley.openai.v1.ListModelsRequest\x1a$.parley.openai.v1.ListModelsResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\n/v1/modelsb\x04\x62ody0\x01\x12x\n\x08GetModel\x12!.parley.openai.v1.GetModelRequest\x1a\".parley.openai.v1.GetModelResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x15/v1/models/{model=**}b\x04\x62ody0\x01\x32\xd0\x02\n\x0c\x41udioService\x12\xa2\x01\n\x13\x43reateTranscription\x12,.parley.openai.v1.CreateTranscriptionRequest\x1a-.parley.openai.v1.CreateTranscriptionResponse\",\x82\xd3\xe4\x93\x02&\"\x18/v1/audio/transcriptions:\x04\x62odyb\x04\x62ody0\x01\x12\x9a\x01\n\x11\x43reateTranslation\x12*.parley.openai.v1.CreateTranslationRequest\x1a+.parley.openai.v1.CreateTranslationResponse\"*\x82\xd3\xe4\x93\x02$\"\x16/v1/audio/translations:\x04\x62odyb\x04\x62ody0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,6 +44,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHATCOMPLETIONSSERVICE'].methods_by_name['GetModel']._serialized_options = b'\202\323\344\223\002\035\022\025/v1/models/{model=**}b\004body'
   _globals['_AUDIOSERVICE'].methods_by_name['CreateTranscription']._loaded_options = None
   _globals['_AUDIOSERVICE'].methods_by_name['CreateTranscription']._serialized_options = b'\202\323\344\223\002&\"\030/v1/audio/transcriptions:\004bodyb\004body'
+  _globals['_AUDIOSERVICE'].methods_by_name['CreateTranslation']._loaded_options = None
+  _globals['_AUDIOSERVICE'].methods_by_name['CreateTranslation']._serialized_options = b'\202\323\344\223\002$\"\026/v1/audio/translations:\004bodyb\004body'
   _globals['_CREATECHATCOMPLETIONREQUEST']._serialized_start=137
   _globals['_CREATECHATCOMPLETIONREQUEST']._serialized_end=208
   _globals['_CREATECHATCOMPLETIONRESPONSE']._serialized_start=210
@@ -60,8 +62,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATETRANSCRIPTIONREQUEST']._serialized_end=554
   _globals['_CREATETRANSCRIPTIONRESPONSE']._serialized_start=556
   _globals['_CREATETRANSCRIPTIONRESPONSE']._serialized_end=627
-  _globals['_CHATCOMPLETIONSSERVICE']._serialized_start=630
-  _globals['_CHATCOMPLETIONSSERVICE']._serialized_end=1057
-  _globals['_AUDIOSERVICE']._serialized_start=1060
-  _globals['_AUDIOSERVICE']._serialized_end=1239
+  _globals['_CREATETRANSLATIONREQUEST']._serialized_start=629
+  _globals['_CREATETRANSLATIONREQUEST']._serialized_end=697
+  _globals['_CREATETRANSLATIONRESPONSE']._serialized_start=699
+  _globals['_CREATETRANSLATIONRESPONSE']._serialized_end=768
+  _globals['_CHATCOMPLETIONSSERVICE']._serialized_start=771
+  _globals['_CHATCOMPLETIONSSERVICE']._serialized_end=1198
+  _globals['_AUDIOSERVICE']._serialized_start=1201
+  _globals['_AUDIOSERVICE']._serialized_end=1537
 # @@protoc_insertion_point(module_scope)

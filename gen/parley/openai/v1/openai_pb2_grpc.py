@@ -190,7 +190,7 @@ class ChatCompletionsService:
 
 
 class AudioServiceStub:
-    """Audio transcription: implemented by the asr service.
+    """Audio transcription and translation: implemented by the asr service.
     """
 
     def __init__(self, channel):
@@ -204,14 +204,26 @@ class AudioServiceStub:
                 request_serializer=parley_dot_openai_dot_v1_dot_openai__pb2.CreateTranscriptionRequest.SerializeToString,
                 response_deserializer=parley_dot_openai_dot_v1_dot_openai__pb2.CreateTranscriptionResponse.FromString,
                 _registered_method=True)
+        self.CreateTranslation = channel.unary_stream(
+                '/parley.openai.v1.AudioService/CreateTranslation',
+                request_serializer=parley_dot_openai_dot_v1_dot_openai__pb2.CreateTranslationRequest.SerializeToString,
+                response_deserializer=parley_dot_openai_dot_v1_dot_openai__pb2.CreateTranslationResponse.FromString,
+                _registered_method=True)
 
 
 class AudioServiceServicer:
-    """Audio transcription: implemented by the asr service.
+    """Audio transcription and translation: implemented by the asr service.
     """
 
     def CreateTranscription(self, request, context):
         """POST /v1/audio/transcriptions: multipart in; JSON, text, SubRip, WebVTT or server-sent events out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateTranslation(self, request, context):
+        """POST /v1/audio/translations: multipart in; English as JSON, text, SubRip or WebVTT out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -225,6 +237,11 @@ def add_AudioServiceServicer_to_server(servicer, server):
                     request_deserializer=parley_dot_openai_dot_v1_dot_openai__pb2.CreateTranscriptionRequest.FromString,
                     response_serializer=parley_dot_openai_dot_v1_dot_openai__pb2.CreateTranscriptionResponse.SerializeToString,
             ),
+            'CreateTranslation': grpc.unary_stream_rpc_method_handler(
+                    servicer.CreateTranslation,
+                    request_deserializer=parley_dot_openai_dot_v1_dot_openai__pb2.CreateTranslationRequest.FromString,
+                    response_serializer=parley_dot_openai_dot_v1_dot_openai__pb2.CreateTranslationResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'parley.openai.v1.AudioService', rpc_method_handlers)
@@ -234,7 +251,7 @@ def add_AudioServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AudioService:
-    """Audio transcription: implemented by the asr service.
+    """Audio transcription and translation: implemented by the asr service.
     """
 
     @staticmethod
@@ -254,6 +271,33 @@ class AudioService:
             '/parley.openai.v1.AudioService/CreateTranscription',
             parley_dot_openai_dot_v1_dot_openai__pb2.CreateTranscriptionRequest.SerializeToString,
             parley_dot_openai_dot_v1_dot_openai__pb2.CreateTranscriptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateTranslation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/parley.openai.v1.AudioService/CreateTranslation',
+            parley_dot_openai_dot_v1_dot_openai__pb2.CreateTranslationRequest.SerializeToString,
+            parley_dot_openai_dot_v1_dot_openai__pb2.CreateTranslationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -84,7 +84,7 @@ class ChatCompletionsServiceServicer(metaclass=_abc_1.ABCMeta):
 def add_ChatCompletionsServiceServicer_to_server(servicer: ChatCompletionsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class AudioServiceStub:
-    """Audio transcription: implemented by the asr service."""
+    """Audio transcription and translation: implemented by the asr service."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -92,17 +92,21 @@ class AudioServiceStub:
     def __new__(cls, channel: _aio.Channel) -> AudioServiceAsyncStub: ...
     CreateTranscription: _grpc.UnaryStreamMultiCallable[_openai_pb2.CreateTranscriptionRequest, _openai_pb2.CreateTranscriptionResponse]
     """POST /v1/audio/transcriptions: multipart in; JSON, text, SubRip, WebVTT or server-sent events out."""
+    CreateTranslation: _grpc.UnaryStreamMultiCallable[_openai_pb2.CreateTranslationRequest, _openai_pb2.CreateTranslationResponse]
+    """POST /v1/audio/translations: multipart in; English as JSON, text, SubRip or WebVTT out."""
 
 @_typing.type_check_only
 class AudioServiceAsyncStub(AudioServiceStub):
-    """Audio transcription: implemented by the asr service."""
+    """Audio transcription and translation: implemented by the asr service."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateTranscription: _aio.UnaryStreamMultiCallable[_openai_pb2.CreateTranscriptionRequest, _openai_pb2.CreateTranscriptionResponse]  # type: ignore[assignment]
     """POST /v1/audio/transcriptions: multipart in; JSON, text, SubRip, WebVTT or server-sent events out."""
+    CreateTranslation: _aio.UnaryStreamMultiCallable[_openai_pb2.CreateTranslationRequest, _openai_pb2.CreateTranslationResponse]  # type: ignore[assignment]
+    """POST /v1/audio/translations: multipart in; English as JSON, text, SubRip or WebVTT out."""
 
 class AudioServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Audio transcription: implemented by the asr service."""
+    """Audio transcription and translation: implemented by the asr service."""
 
     @_abc_1.abstractmethod
     def CreateTranscription(
@@ -111,5 +115,13 @@ class AudioServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_openai_pb2.CreateTranscriptionResponse], _abc.AsyncIterator[_openai_pb2.CreateTranscriptionResponse]]:
         """POST /v1/audio/transcriptions: multipart in; JSON, text, SubRip, WebVTT or server-sent events out."""
+
+    @_abc_1.abstractmethod
+    def CreateTranslation(
+        self,
+        request: _openai_pb2.CreateTranslationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_openai_pb2.CreateTranslationResponse], _abc.AsyncIterator[_openai_pb2.CreateTranslationResponse]]:
+        """POST /v1/audio/translations: multipart in; English as JSON, text, SubRip or WebVTT out."""
 
 def add_AudioServiceServicer_to_server(servicer: AudioServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

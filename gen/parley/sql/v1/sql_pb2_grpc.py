@@ -40,6 +40,16 @@ class SqlServiceStub:
                 request_serializer=parley_dot_sql_dot_v1_dot_sql__pb2.CreateDatabaseRequest.SerializeToString,
                 response_deserializer=parley_dot_sql_dot_v1_dot_sql__pb2.CreateDatabaseResponse.FromString,
                 _registered_method=True)
+        self.UpdateDatabase = channel.unary_unary(
+                '/parley.sql.v1.SqlService/UpdateDatabase',
+                request_serializer=parley_dot_sql_dot_v1_dot_sql__pb2.UpdateDatabaseRequest.SerializeToString,
+                response_deserializer=parley_dot_sql_dot_v1_dot_sql__pb2.UpdateDatabaseResponse.FromString,
+                _registered_method=True)
+        self.UploadDatabase = channel.stream_unary(
+                '/parley.sql.v1.SqlService/UploadDatabase',
+                request_serializer=parley_dot_sql_dot_v1_dot_sql__pb2.UploadDatabaseRequest.SerializeToString,
+                response_deserializer=parley_dot_sql_dot_v1_dot_sql__pb2.UploadDatabaseResponse.FromString,
+                _registered_method=True)
         self.ListDatabases = channel.unary_unary(
                 '/parley.sql.v1.SqlService/ListDatabases',
                 request_serializer=parley_dot_sql_dot_v1_dot_sql__pb2.ListDatabasesRequest.SerializeToString,
@@ -80,6 +90,16 @@ class SqlServiceStub:
                 request_serializer=parley_dot_sql_dot_v1_dot_sql__pb2.ExecuteQueryRequest.SerializeToString,
                 response_deserializer=parley_dot_sql_dot_v1_dot_sql__pb2.ExecuteQueryResponse.FromString,
                 _registered_method=True)
+        self.ExportQuery = channel.unary_stream(
+                '/parley.sql.v1.SqlService/ExportQuery',
+                request_serializer=parley_dot_sql_dot_v1_dot_sql__pb2.ExportQueryRequest.SerializeToString,
+                response_deserializer=parley_dot_sql_dot_v1_dot_sql__pb2.ExportQueryResponse.FromString,
+                _registered_method=True)
+        self.ExplainQuery = channel.unary_unary(
+                '/parley.sql.v1.SqlService/ExplainQuery',
+                request_serializer=parley_dot_sql_dot_v1_dot_sql__pb2.ExplainQueryRequest.SerializeToString,
+                response_deserializer=parley_dot_sql_dot_v1_dot_sql__pb2.ExplainQueryResponse.FromString,
+                _registered_method=True)
         self.Ask = channel.unary_stream(
                 '/parley.sql.v1.SqlService/Ask',
                 request_serializer=parley_dot_sql_dot_v1_dot_sql__pb2.AskRequest.SerializeToString,
@@ -93,6 +113,20 @@ class SqlServiceServicer:
 
     def CreateDatabase(self, request, context):
         """Registers a database by its URL. The schema is read at once; a database that cannot be reached is not registered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateDatabase(self, request, context):
+        """Changes a database's display name, description or URL: a rotated password. A new URL is tried before it is kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UploadDatabase(self, request_iterator, context):
+        """Makes a database of uploaded files (CSV, Parquet, XLSX): each becomes a table of a DuckDB database kept here.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,6 +189,21 @@ class SqlServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportQuery(self, request, context):
+        """Runs one reading statement and gives its result as a file.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainQuery(self, request, context):
+        """Explains one reading statement by the database's own plan: what it costs, what it scans, which indexes are missing,
+        which equivalent statements cost less. Nothing is changed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Ask(self, request, context):
         """Answers a question: the generated query, then its rows, then a sentence that says the answer. The last message
         carries `answer`; a stream that ends without it, or with `error`, is incomplete.
@@ -170,6 +219,16 @@ def add_SqlServiceServicer_to_server(servicer, server):
                     servicer.CreateDatabase,
                     request_deserializer=parley_dot_sql_dot_v1_dot_sql__pb2.CreateDatabaseRequest.FromString,
                     response_serializer=parley_dot_sql_dot_v1_dot_sql__pb2.CreateDatabaseResponse.SerializeToString,
+            ),
+            'UpdateDatabase': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateDatabase,
+                    request_deserializer=parley_dot_sql_dot_v1_dot_sql__pb2.UpdateDatabaseRequest.FromString,
+                    response_serializer=parley_dot_sql_dot_v1_dot_sql__pb2.UpdateDatabaseResponse.SerializeToString,
+            ),
+            'UploadDatabase': grpc.stream_unary_rpc_method_handler(
+                    servicer.UploadDatabase,
+                    request_deserializer=parley_dot_sql_dot_v1_dot_sql__pb2.UploadDatabaseRequest.FromString,
+                    response_serializer=parley_dot_sql_dot_v1_dot_sql__pb2.UploadDatabaseResponse.SerializeToString,
             ),
             'ListDatabases': grpc.unary_unary_rpc_method_handler(
                     servicer.ListDatabases,
@@ -211,6 +270,16 @@ def add_SqlServiceServicer_to_server(servicer, server):
                     request_deserializer=parley_dot_sql_dot_v1_dot_sql__pb2.ExecuteQueryRequest.FromString,
                     response_serializer=parley_dot_sql_dot_v1_dot_sql__pb2.ExecuteQueryResponse.SerializeToString,
             ),
+            'ExportQuery': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportQuery,
+                    request_deserializer=parley_dot_sql_dot_v1_dot_sql__pb2.ExportQueryRequest.FromString,
+                    response_serializer=parley_dot_sql_dot_v1_dot_sql__pb2.ExportQueryResponse.SerializeToString,
+            ),
+            'ExplainQuery': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainQuery,
+                    request_deserializer=parley_dot_sql_dot_v1_dot_sql__pb2.ExplainQueryRequest.FromString,
+                    response_serializer=parley_dot_sql_dot_v1_dot_sql__pb2.ExplainQueryResponse.SerializeToString,
+            ),
             'Ask': grpc.unary_stream_rpc_method_handler(
                     servicer.Ask,
                     request_deserializer=parley_dot_sql_dot_v1_dot_sql__pb2.AskRequest.FromString,
@@ -245,6 +314,60 @@ class SqlService:
             '/parley.sql.v1.SqlService/CreateDatabase',
             parley_dot_sql_dot_v1_dot_sql__pb2.CreateDatabaseRequest.SerializeToString,
             parley_dot_sql_dot_v1_dot_sql__pb2.CreateDatabaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateDatabase(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parley.sql.v1.SqlService/UpdateDatabase',
+            parley_dot_sql_dot_v1_dot_sql__pb2.UpdateDatabaseRequest.SerializeToString,
+            parley_dot_sql_dot_v1_dot_sql__pb2.UpdateDatabaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UploadDatabase(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/parley.sql.v1.SqlService/UploadDatabase',
+            parley_dot_sql_dot_v1_dot_sql__pb2.UploadDatabaseRequest.SerializeToString,
+            parley_dot_sql_dot_v1_dot_sql__pb2.UploadDatabaseResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -461,6 +584,60 @@ class SqlService:
             '/parley.sql.v1.SqlService/ExecuteQuery',
             parley_dot_sql_dot_v1_dot_sql__pb2.ExecuteQueryRequest.SerializeToString,
             parley_dot_sql_dot_v1_dot_sql__pb2.ExecuteQueryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportQuery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/parley.sql.v1.SqlService/ExportQuery',
+            parley_dot_sql_dot_v1_dot_sql__pb2.ExportQueryRequest.SerializeToString,
+            parley_dot_sql_dot_v1_dot_sql__pb2.ExportQueryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainQuery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parley.sql.v1.SqlService/ExplainQuery',
+            parley_dot_sql_dot_v1_dot_sql__pb2.ExplainQueryRequest.SerializeToString,
+            parley_dot_sql_dot_v1_dot_sql__pb2.ExplainQueryResponse.FromString,
             options,
             channel_credentials,
             insecure,

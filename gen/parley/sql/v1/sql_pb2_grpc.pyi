@@ -35,6 +35,10 @@ class SqlServiceStub:
     def __new__(cls, channel: _aio.Channel) -> SqlServiceAsyncStub: ...
     CreateDatabase: _grpc.UnaryUnaryMultiCallable[_sql_pb2.CreateDatabaseRequest, _sql_pb2.CreateDatabaseResponse]
     """Registers a database by its URL. The schema is read at once; a database that cannot be reached is not registered."""
+    UpdateDatabase: _grpc.UnaryUnaryMultiCallable[_sql_pb2.UpdateDatabaseRequest, _sql_pb2.UpdateDatabaseResponse]
+    """Changes a database's display name, description or URL: a rotated password. A new URL is tried before it is kept."""
+    UploadDatabase: _grpc.StreamUnaryMultiCallable[_sql_pb2.UploadDatabaseRequest, _sql_pb2.UploadDatabaseResponse]
+    """Makes a database of uploaded files (CSV, Parquet, XLSX): each becomes a table of a DuckDB database kept here."""
     ListDatabases: _grpc.UnaryUnaryMultiCallable[_sql_pb2.ListDatabasesRequest, _sql_pb2.ListDatabasesResponse]
     """Lists the registered databases, ordered by name."""
     GetDatabase: _grpc.UnaryUnaryMultiCallable[_sql_pb2.GetDatabaseRequest, _sql_pb2.GetDatabaseResponse]
@@ -53,6 +57,12 @@ class SqlServiceStub:
     """Runs one reading statement in a read-only transaction and streams its rows. The last message carries `summary`; a
     stream that ends without it, or with `error`, is incomplete.
     """
+    ExportQuery: _grpc.UnaryStreamMultiCallable[_sql_pb2.ExportQueryRequest, _sql_pb2.ExportQueryResponse]
+    """Runs one reading statement and gives its result as a file."""
+    ExplainQuery: _grpc.UnaryUnaryMultiCallable[_sql_pb2.ExplainQueryRequest, _sql_pb2.ExplainQueryResponse]
+    """Explains one reading statement by the database's own plan: what it costs, what it scans, which indexes are missing,
+    which equivalent statements cost less. Nothing is changed.
+    """
     Ask: _grpc.UnaryStreamMultiCallable[_sql_pb2.AskRequest, _sql_pb2.AskResponse]
     """Answers a question: the generated query, then its rows, then a sentence that says the answer. The last message
     carries `answer`; a stream that ends without it, or with `error`, is incomplete.
@@ -65,6 +75,10 @@ class SqlServiceAsyncStub(SqlServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateDatabase: _aio.UnaryUnaryMultiCallable[_sql_pb2.CreateDatabaseRequest, _sql_pb2.CreateDatabaseResponse]  # type: ignore[assignment]
     """Registers a database by its URL. The schema is read at once; a database that cannot be reached is not registered."""
+    UpdateDatabase: _aio.UnaryUnaryMultiCallable[_sql_pb2.UpdateDatabaseRequest, _sql_pb2.UpdateDatabaseResponse]  # type: ignore[assignment]
+    """Changes a database's display name, description or URL: a rotated password. A new URL is tried before it is kept."""
+    UploadDatabase: _aio.StreamUnaryMultiCallable[_sql_pb2.UploadDatabaseRequest, _sql_pb2.UploadDatabaseResponse]  # type: ignore[assignment]
+    """Makes a database of uploaded files (CSV, Parquet, XLSX): each becomes a table of a DuckDB database kept here."""
     ListDatabases: _aio.UnaryUnaryMultiCallable[_sql_pb2.ListDatabasesRequest, _sql_pb2.ListDatabasesResponse]  # type: ignore[assignment]
     """Lists the registered databases, ordered by name."""
     GetDatabase: _aio.UnaryUnaryMultiCallable[_sql_pb2.GetDatabaseRequest, _sql_pb2.GetDatabaseResponse]  # type: ignore[assignment]
@@ -83,6 +97,12 @@ class SqlServiceAsyncStub(SqlServiceStub):
     """Runs one reading statement in a read-only transaction and streams its rows. The last message carries `summary`; a
     stream that ends without it, or with `error`, is incomplete.
     """
+    ExportQuery: _aio.UnaryStreamMultiCallable[_sql_pb2.ExportQueryRequest, _sql_pb2.ExportQueryResponse]  # type: ignore[assignment]
+    """Runs one reading statement and gives its result as a file."""
+    ExplainQuery: _aio.UnaryUnaryMultiCallable[_sql_pb2.ExplainQueryRequest, _sql_pb2.ExplainQueryResponse]  # type: ignore[assignment]
+    """Explains one reading statement by the database's own plan: what it costs, what it scans, which indexes are missing,
+    which equivalent statements cost less. Nothing is changed.
+    """
     Ask: _aio.UnaryStreamMultiCallable[_sql_pb2.AskRequest, _sql_pb2.AskResponse]  # type: ignore[assignment]
     """Answers a question: the generated query, then its rows, then a sentence that says the answer. The last message
     carries `answer`; a stream that ends without it, or with `error`, is incomplete.
@@ -98,6 +118,22 @@ class SqlServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_sql_pb2.CreateDatabaseResponse, _abc.Awaitable[_sql_pb2.CreateDatabaseResponse]]:
         """Registers a database by its URL. The schema is read at once; a database that cannot be reached is not registered."""
+
+    @_abc_1.abstractmethod
+    def UpdateDatabase(
+        self,
+        request: _sql_pb2.UpdateDatabaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sql_pb2.UpdateDatabaseResponse, _abc.Awaitable[_sql_pb2.UpdateDatabaseResponse]]:
+        """Changes a database's display name, description or URL: a rotated password. A new URL is tried before it is kept."""
+
+    @_abc_1.abstractmethod
+    def UploadDatabase(
+        self,
+        request_iterator: _MaybeAsyncIterator[_sql_pb2.UploadDatabaseRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_sql_pb2.UploadDatabaseResponse, _abc.Awaitable[_sql_pb2.UploadDatabaseResponse]]:
+        """Makes a database of uploaded files (CSV, Parquet, XLSX): each becomes a table of a DuckDB database kept here."""
 
     @_abc_1.abstractmethod
     def ListDatabases(
@@ -163,6 +199,24 @@ class SqlServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_sql_pb2.ExecuteQueryResponse], _abc.AsyncIterator[_sql_pb2.ExecuteQueryResponse]]:
         """Runs one reading statement in a read-only transaction and streams its rows. The last message carries `summary`; a
         stream that ends without it, or with `error`, is incomplete.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportQuery(
+        self,
+        request: _sql_pb2.ExportQueryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_sql_pb2.ExportQueryResponse], _abc.AsyncIterator[_sql_pb2.ExportQueryResponse]]:
+        """Runs one reading statement and gives its result as a file."""
+
+    @_abc_1.abstractmethod
+    def ExplainQuery(
+        self,
+        request: _sql_pb2.ExplainQueryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sql_pb2.ExplainQueryResponse, _abc.Awaitable[_sql_pb2.ExplainQueryResponse]]:
+        """Explains one reading statement by the database's own plan: what it costs, what it scans, which indexes are missing,
+        which equivalent statements cost less. Nothing is changed.
         """
 
     @_abc_1.abstractmethod
