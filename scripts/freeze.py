@@ -10,8 +10,8 @@ import importlib.metadata
 import pathlib
 
 TARGET = pathlib.Path(__file__).resolve().parent.parent / "constraints.txt"
-# Not dependencies: ourselves, and what a virtual environment starts with.
-LEFT_OUT = {"parley", "pip", "setuptools", "wheel"}
+# Not dependencies: ourselves, what a virtual environment starts with, and what triton_models/weights.txt pins.
+LEFT_OUT = {"parley", "pip", "setuptools", "wheel", "resemblyzer"}
 
 
 def main() -> None:

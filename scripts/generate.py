@@ -18,6 +18,9 @@ OUTPUTS = ["third_party/protos", "gen", "gateway/parley.binpb", "gateway/openapi
 
 def generate(root: pathlib.Path) -> None:
     """Generates in a checkout. Raises CalledProcessError when a step fails."""
+    if shutil.which("buf") is None:
+        # Before anything is removed.
+        sys.exit("buf is not on PATH; `make generate` puts it there.")
 
     def run(*command: str) -> None:
         subprocess.run(command, cwd=root, check=True)
@@ -45,7 +48,7 @@ def differences() -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         copy = pathlib.Path(folder) / "copy"
         shutil.copytree(
-            ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", ".bench-venv", ".parley", ".*_cache")
+            ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv*", ".bench-venv", ".parley", ".*_cache")
         )
         generate(copy)
         names = {

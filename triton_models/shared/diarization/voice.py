@@ -1,0 +1,103 @@
+"""Voices as vectors: a GE2E speaker encoder with the weights of the resemblyzer package (Apache-2.0).
+
+L. Wan et al., "Generalized end-to-end loss for speaker verification" (ICASSP 2018). Three LSTM layers read the mel
+spectra of 1.6 s; a projection of the last state, made positive and of unit length, is the embedding. Two voices are as
+similar as the cosine of their embeddings. What the network makes of a window's first 0.8 s is the state that it had
+then: windows of every length come from one run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triton_models.shared import checkpoint, onnx, packages
+from triton_models.shared.diarization.mel import BANDS
+from triton_models.shared.errors import CancelledError
+from triton_models.shared.silero import session
+
+SIZE = 256  # of an embedding
+LONG = 160  # frames that the network was trained on
+SHORT = 80  # frames of the windows that place boundaries
+STEP = 20  # lengths that an embedding can be had for are multiples of this
+LEAST = 40  # frames below which an embedding says nothing
+LAYERS = 3
+BATCH = 64  # windows in a run: 20 MB
+REMEDY = "run `make setup`, or `pip install --no-deps --requirement triton_models/weights.txt`"
+
+Vectors = NDArray[np.float32]
+LENGTHS = np.arange(LEAST, LONG + 1, STEP)
+
+
+class Voices:
+    """The network. Raises FileNotFoundError, with the command that mends it, when the weights are not installed."""
+
+    def __init__(self) -> None:
+        weights = checkpoint.tensors(packages.file("resemblyzer", "pretrained.pt", REMEDY), "model_state")
+        self._session = session(_graph(weights))
+
+    def embed(
+        self,
+        spectra: NDArray[np.float32],
+        starts: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Vectors:
+        """Embeddings of windows, float32[len(starts), number of lengths, SIZE], each of unit length.
+
+        Args:
+            spectra: float32[frames, BANDS], brought to speech.LEVEL.
+            starts: The first frame of each window.
+            lengths: int[len(starts), number of lengths]: frames, rounded down to what can be had.
+            cancelled: Asked between batches. Raises CancelledError when it says so.
+        """
+        padded = np.concatenate([spectra, np.zeros((LONG, BANDS), np.float32)])
+        which = np.clip(lengths // STEP * STEP, LEAST, LONG) // STEP - LEAST // STEP
+        found = np.empty((*lengths.shape, SIZE), np.float32)
+        for first in range(0, len(starts), BATCH):
+            if cancelled():
+                raise CancelledError
+            batch = slice(first, first + BATCH)
+            windows = padded[starts[batch] + np.arange(LONG)[:, None]]
+            (states,) = self._session.run(None, {"spectra": windows})
+            found[batch] = states[which[batch], np.arange(len(states[0]))[:, None]]
+        return unit(found)
+
+
+def unit(vectors: NDArray[Any]) -> NDArray[Any]:
+    """The vectors, along the last axis, with unit length; a vector of zeros stays one."""
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    found: NDArray[Any] = vectors / np.where(norms > 0, norms, 1)
+    return found
+
+
+def _graph(weights: Mapping[str, NDArray[np.float32]]) -> bytes:
+    """The network as an ONNX model: `spectra` [LONG, n, BANDS] to embeddings [number of LENGTHS, n, SIZE]."""
+    constants: dict[str, Any] = {"direction": np.array([1]), "last": LENGTHS - 1}
+    nodes = []
+    before = "spectra"
+    for layer in range(LAYERS):
+        names = [f"W{layer}", f"R{layer}", f"B{layer}"]
+        biases = [_gates(weights[f"lstm.bias_{kind}_l{layer}"]) for kind in ("ih", "hh")]
+        values = [_gates(weights[f"lstm.weight_{kind}_l{layer}"]) for kind in ("ih", "hh")] + [np.concatenate(biases)]
+        constants |= {name: value[None] for name, value in zip(names, values, strict=True)}
+        nodes.append(onnx.Node("LSTM", [before, *names], [f"Y{layer}"], {"hidden_size": SIZE}))
+        before = f"H{layer}"
+        nodes.append(onnx.Node("Squeeze", [f"Y{layer}", "direction"], [before]))
+    constants |= {"projection": np.ascontiguousarray(weights["linear.weight"].T), "bias": weights["linear.bias"]}
+    nodes += [
+        onnx.Node("Gather", [before, "last"], ["states"], {"axis": 0}),
+        onnx.Node("MatMul", ["states", "projection"], ["projected"]),
+        onnx.Node("Add", ["projected", "bias"], ["shifted"]),
+        onnx.Node("Relu", ["shifted"], ["embeddings"]),
+    ]
+    return onnx.model(nodes, constants, {"spectra": ("frames", "n", BANDS)}, {"embeddings": ("lengths", "n", SIZE)})
+
+
+def _gates(stacked: NDArray[np.float32]) -> NDArray[np.float32]:
+    """PyTorch stacks input, forget, cell and output gate; ONNX wants input, output, forget, cell."""
+    i, f, c, o = np.split(stacked, 4)
+    return np.concatenate([i, o, f, c])

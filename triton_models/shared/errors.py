@@ -1,0 +1,11 @@
+"""What a model may raise for one request; importable where Triton's own modules are not."""
+
+from __future__ import annotations
+
+
+class InputError(ValueError):
+    """The request's tensors make no sense; the message names the tensor and what it should be."""
+
+
+class CancelledError(Exception):
+    """The client gave up; raised by a model that noticed."""
