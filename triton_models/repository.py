@@ -12,6 +12,7 @@ import shutil
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
@@ -23,20 +24,36 @@ PER_CORE = "per_core"
 """The parameter that a `config.pbtxt` sets to "true" when the model wants one instance for each core."""
 
 
+TORCH_ENVIRONMENT = SOURCE.parent / ".venv-torch"
+"""Where `make test-pyannote` puts the virtual environment of the models that need torch."""
+
+
 def profile(name: str) -> list[str]:
     """The models of a profile of profiles.toml. Raises KeyError with the known names for another."""
-    profiles = tomllib.loads((SOURCE / "profiles.toml").read_text())
+    profiles = {key: value["models"] for key, value in _profiles().items() if "models" in value}
     if name not in profiles:
         raise KeyError(f"no profile {name!r}; there are {', '.join(sorted(profiles))}")
-    return list(profiles[name]["models"])
+    return list(profiles[name])
 
 
-def present(models: Sequence[str], model_directory: str, *, source: Path = SOURCE) -> list[str]:
-    """Those of `models` that can be loaded: a model that declares a `model_directory` needs its folder in there."""
+def present(models: Sequence[str], parameters: Mapping[str, str], *, source: Path = SOURCE) -> list[str]:
+    """Those of `models` that can be loaded.
+
+    One that declares a `model_directory` needs the folder of its name in there; one that declares an `environment`
+    needs that virtual environment.
+
+    Args:
+        models: Their names.
+        parameters: Values for the parameters that configurations declare.
+        source: The folder that holds the models.
+    """
 
     def there(model: str) -> bool:
-        needs = "model_directory" in _configuration(source / model).parameters
-        return not needs or (bool(model_directory) and (Path(model_directory) / model).is_dir())
+        declared = _configuration(model, source).parameters
+        directory, environment = (parameters.get(name, "") for name in ("model_directory", "environment"))
+        weights = bool(directory) and (Path(directory) / model).is_dir()
+        interpreter = bool(environment) and (Path(environment) / "bin" / "python").exists()
+        return (weights or "model_directory" not in declared) and (interpreter or "environment" not in declared)
 
     return [model for model in models if there(model)]
 
@@ -57,7 +74,7 @@ def render(
     """Writes the repository for `models` and returns its folder, replacing what an earlier run left there.
 
     Args:
-        models: Names of folders in `source`.
+        models: Names of folders in `source`, or of checkpoints in profiles.toml.
         into: The folder to write. Only symbolic links and configurations are put there.
         source: The folder that holds the models.
         instances: Instances of each model that is marked `per_core`; the number of cores when None.
@@ -71,16 +88,28 @@ def render(
     for model in models:
         folder = into / model
         folder.mkdir(parents=True)
-        config = _configuration(source / model)
+        config = _configuration(model, source)
         _adapt(config, instances or cores(), parameters or {})
         (folder / "config.pbtxt").write_text(text_format.MessageToString(config))
-        for version in sorted((source / model).glob("[0-9]*")):
+        for version in sorted((source / _code(model)).glob("[0-9]*")):
             (folder / version.name).symlink_to(version.resolve(), target_is_directory=True)
     return into
 
 
-def _configuration(folder: Path) -> model_config_pb2.ModelConfig:
-    return text_format.Parse((folder / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
+def _profiles() -> dict[str, dict[str, Any]]:
+    return tomllib.loads((SOURCE / "profiles.toml").read_text())
+
+
+def _code(model: str) -> str:
+    """The folder that holds a model's code."""
+    return str(_profiles()["checkpoints"].get(model, model))
+
+
+def _configuration(model: str, source: Path) -> model_config_pb2.ModelConfig:
+    text = (source / _code(model) / "config.pbtxt").read_text()
+    config = text_format.Parse(text, model_config_pb2.ModelConfig())
+    config.name = model
+    return config
 
 
 def _adapt(config: model_config_pb2.ModelConfig, instances: int, parameters: Mapping[str, str]) -> None:

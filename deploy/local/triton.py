@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from triton_models.repository import present, render
+from triton_models.repository import TORCH_ENVIRONMENT, present, render
 
 ROOT = Path(__file__).resolve().parents[2]
 SHM = Path("/dev/shm")  # noqa: S108 -- not a temporary file: where Linux keeps POSIX shared memory
@@ -144,7 +144,7 @@ def command(
     Args:
         repository: The folder of the models' sources, `triton_models/`.
         models: The models to load, e.g. `triton_models.repository.profile("embedded")`. One whose weights are not in
-            the `model_directory` is left out: Triton would not start.
+            the `model_directory`, or whose `environment` is not there, is left out: Triton would not start.
         http: Port for HTTP/REST; `/v2/health/ready` answers 200 when every model is loaded.
         grpc: Port for gRPC.
         metrics: Port for Prometheus metrics.
@@ -157,7 +157,8 @@ def command(
         FileNotFoundError: a model is not in the repository.
     """
     state = state.resolve()
-    models = present(models, (parameters or {}).get("model_directory", ""), source=repository)
+    parameters = {"environment": str(TORCH_ENVIRONMENT), **(parameters or {})}
+    models = present(models, parameters, source=repository)
     backends = prepare(state)
     rendered = render(models, state / "models", source=repository, instances=instances, parameters=parameters)
     prefix = _shm_prefix(state)

@@ -7,6 +7,7 @@ import re
 from typing import NamedTuple
 
 WORD = re.compile(r"[$€£]?\d+(?:,\d{3})*(?:\.\d+)?(?:st|nd|rd|th|%)?(?!\w)|[^\W_]+(?:['’][^\W_]+)*")
+MOST_BOOST = 20.0
 COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 HEADER = re.compile(r"#JSGF[^;]*;|\bgrammar\s+[^;]*;")
 # Rule names, tags and weights of a grammar are not words.
@@ -24,17 +25,22 @@ class Hints(NamedTuple):
     """Words, phrases or sentences."""
     grammar: str
     """A JSGF grammar; empty for none."""
+    boost: float = 0.0
+    """How strongly phrases are preferred, from 0 to 20; 0 is the model's own."""
 
     @classmethod
     def parse(cls, data: bytes) -> Hints:
-        """Reads `{"phrases": […], "grammar": "…"}`, both optional; no bytes are no hints. Raises HintsError."""
+        """Reads `{"phrases": […], "grammar": "…", "boost": 0}`, all optional; no bytes: none. Raises HintsError."""
         if not data:
             return cls([], "")
         try:
             fields = json.loads(data)
-            hints = cls([str(phrase) for phrase in fields.get("phrases", [])], str(fields.get("grammar", "")))
+            phrases = [str(phrase) for phrase in fields.get("phrases", [])]
+            hints = cls(phrases, str(fields.get("grammar", "")), float(fields.get("boost", 0)))
         except (ValueError, AttributeError, TypeError) as error:
             raise HintsError(f"hints: not a JSON object with `phrases` and `grammar` ({error})") from None
+        if not 0 <= hints.boost <= MOST_BOOST:
+            raise HintsError(f"hints.boost: must be from 0 to {MOST_BOOST:g}")
         if hints.phrases and hints.grammar:
             raise HintsError("hints: phrases and a grammar exclude each other; send one of them")
         if re.search(r"\bimport\s*<", COMMENT.sub(" ", hints.grammar)):

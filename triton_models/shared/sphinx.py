@@ -8,9 +8,10 @@ normalisation does), and the decoder starts from it: what came before has no inf
 from __future__ import annotations
 
 import hashlib
+import itertools
 import tempfile
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +43,10 @@ HINTED = {
     "lpbeam": 1e-70,
 }
 
+# Weights of the language model: what a boost of the phrases raises, doubled at 10.
+WEIGHTS = ("lw", "fwdflatlw", "bestpathlw")
+LOOKED_AT = 200  # paths through the lattice that are looked at for alternatives; many are of the same words
+
 
 class Word(NamedTuple):
     """A recognised word; times are in seconds from the beginning of the samples."""
@@ -71,19 +76,51 @@ class Recogniser:
 
     def words(self, samples: NDArray[np.int16], cancelled: Callable[[], bool]) -> list[Word] | None:
         """The words of one utterance at 16 kHz; None when it was cancelled while working."""
-        engine = self._engine
         seconds = len(samples) / RATE
         samples = in_room(samples, MARGIN)
-        engine.reinit_feat()
-        engine.set_cmn(self._mean(samples))
-        engine.start_utt()
+        self.begin(samples)
         stopped = False
         for start in range(0, len(samples), CHUNK):
             if stopped := cancelled():
                 break
-            engine.process_raw(samples[start : start + CHUNK].tobytes())
-        engine.end_utt()
-        return None if stopped else self._words(seconds)
+            self.decode(samples[start : start + CHUNK])
+        self.end()
+        return None if stopped else self.found(seconds)
+
+    def begin(self, samples: NDArray[np.int16]) -> None:
+        """Begins an utterance. The cepstral mean is measured over `samples`, its beginning or all of it."""
+        self._engine.reinit_feat()
+        self._engine.set_cmn(self._mean(samples))
+        self._engine.start_utt()
+
+    def decode(self, samples: NDArray[np.int16]) -> None:
+        """Goes on with the utterance."""
+        self._engine.process_raw(samples.tobytes())
+
+    def end(self) -> None:
+        """Ends the utterance."""
+        self._engine.end_utt()
+
+    @staticmethod
+    def confidence(words: Sequence[Word]) -> float:
+        """The mean over words; 0 without any."""
+        return sum(word.confidence for word in words) / len(words) if words else 0.0
+
+    def alternatives(self, best: Sequence[Word], count: int) -> list[tuple[str, float]]:
+        """Other texts of what was decoded last, likelier ones first, each with its confidence; a grammar has none.
+
+        Those are paths through the lattice. What the best text leaves of certainty is shared out among all that were
+        looked at, by their scores.
+        """
+        found: dict[str, float] = {}
+        for path in itertools.islice(self._engine.nbest() or (), LOOKED_AT if count else 0):
+            text = spelled((path.hypstr or "").split())
+            found[text] = max(found.get(text, 0.0), float(path.score))
+        found = {text: score for text, score in found.items() if text and text != " ".join(word.text for word in best)}
+        left = 1.0 - self.confidence(best)
+        total = sum(found.values())
+        ranked = sorted(found.items(), key=lambda item: -item[1])[:count]
+        return [(text, left * score / total) for text, score in ranked] if total > 0 else []
 
     def _mean(self, samples: NDArray[np.int16]) -> str:
         self._front.reinit_feat()
@@ -93,8 +130,8 @@ class Recogniser:
         self._front.end_utt()
         return mean
 
-    def _words(self, seconds: float) -> list[Word]:
-        """The words of what was decoded last; times count without the margin, and end after `seconds`."""
+    def found(self, seconds: float) -> list[Word]:
+        """The words of what was decoded last, or so far; times count without the margin, and end after `seconds`."""
         found = []
         for segment in self._engine.seg() or []:
             text = pronunciation.VARIANT.sub("", segment.word)
@@ -104,6 +141,12 @@ class Recogniser:
             start = min(max(start, 0.0), seconds)
             found.append(Word(text, start, min(max(end, start), seconds), min(1.0, float(segment.prob))))
         return found
+
+
+def spelled(words: Iterable[str]) -> str:
+    """Words of a hypothesis as text: without variants of pronunciation, silence and noise."""
+    bare = (pronunciation.VARIANT.sub("", word) for word in words)
+    return " ".join(word for word in bare if not word.startswith(("<", "[", "+")))
 
 
 class Recognisers:
@@ -134,19 +177,30 @@ class Recognisers:
             return self._hinted[key]
         hints = Hints.parse(data)
         if not hints.phrases and not hints.grammar:
-            self._free = self._free or Recogniser(self._dictation(), self._front)
+            self._free = self._free or self.make(data)
             return self._free
-        self._hinted[key] = Recogniser(hinted(hints), self._front)
+        self._hinted[key] = self.make(data)
         if len(self._hinted) > self._kept:
             self._hinted.popitem(last=False)
         return self._hinted[key]
 
+    def make(self, data: bytes, **options: Any) -> Recogniser:
+        """A recogniser of its own for the bytes of a `hints` tensor, which is not kept. Raises HintsError.
+
+        Args:
+            data: The hints.
+            options: Of the decoder, besides those that the hints bring.
+        """
+        hints = Hints.parse(data)
+        engine = hinted(hints, **options) if hints.phrases or hints.grammar else self._dictation(**options)
+        return Recogniser(engine, self._front)
+
     @staticmethod
-    def _dictation() -> Any:
-        return decoder(dict=str(MODELS / "cmudict-en-us.dict"), lm=str(MODELS / "en-us.lm.bin"))
+    def _dictation(**options: Any) -> Any:
+        return decoder(dict=str(MODELS / "cmudict-en-us.dict"), lm=str(MODELS / "en-us.lm.bin"), **options)
 
 
-def hinted(hints: Hints) -> Any:
+def hinted(hints: Hints, **options: Any) -> Any:
     """A decoder for what the hints say. Raises HintsError when they hold no word, or the grammar is none."""
     sentences = hints.sentences()
     words = {word for sentence in sentences for word in sentence} or hints.grammar_words()
@@ -159,8 +213,9 @@ def hinted(hints: Hints) -> Any:
         if not hints.grammar:
             sayable = [[word for word in sentence if word in known] for sentence in sentences]
             (folder / "words.lm").write_text(Ngrams(filter(None, sayable)).arpa(), encoding="utf-8")
-            return decoder(dict=str(folder / "words.dict"), lm=str(folder / "words.lm"), **HINTED)
-        engine = decoder(dict=str(folder / "words.dict"), lm=None)
+            settings = HINTED | {weight: HINTED[weight] * (1 + hints.boost / 10) for weight in WEIGHTS}
+            return decoder(dict=str(folder / "words.dict"), lm=str(folder / "words.lm"), **settings, **options)
+        engine = decoder(dict=str(folder / "words.dict"), lm=None, **options)
     try:
         engine.add_jsgf_string("hints", hints.grammar)
         engine.activate_search("hints")

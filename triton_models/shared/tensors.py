@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import triton_python_backend_utils as pb_utils
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from triton_models.shared.errors import CancelledError as CancelledError  # models know them by this module
+from triton_models.shared.errors import InputError as InputError
+from triton_models.shared.wire import Array as Array
+from triton_models.shared.wire import strings as strings
+
 Cancelled = Callable[[], bool]
 """Answers whether the client gave the request up; a model asks between steps of its work."""
-
-
-class InputError(ValueError):
-    """The request's tensors make no sense; the message names the tensor and what it should be."""
-
-
-class CancelledError(Exception):
-    """The client gave up; raised by a model that noticed."""
 
 
 def parameter(arguments: Mapping[str, str], name: str, default: str = "") -> str:
@@ -48,11 +41,6 @@ def text(request: Any, name: str) -> bytes:
     return b"" if value is None or value.size == 0 else bytes(value.reshape(-1)[0])
 
 
-def strings(values: Sequence[str]) -> Array:
-    """Texts as a BYTES tensor of shape [n]."""
-    return np.array([value.encode() for value in values], dtype=np.object_)
-
-
 def serve(requests: Sequence[Any], answer: Callable[[Any, Cancelled], Mapping[str, Array]]) -> list[Any]:
     """Answers requests one by one; a request that fails does not fail the others.
 
@@ -76,19 +64,3 @@ def _respond(request: Any, answer: Callable[[Any, Cancelled], Mapping[str, Array
     except InputError as error:
         code, message = pb_utils.TritonError.INVALID_ARG, str(error)
     return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, code))
-
-
-def package_file(package: str, path: str) -> Path:
-    """A file inside an installed package, found without importing the package, which may be heavy.
-
-    Raises:
-        FileNotFoundError: the package or the file is not there.
-    """
-    import importlib.util
-
-    spec = importlib.util.find_spec(package)
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    for folder in folders:
-        if (found := Path(folder) / path).exists():
-            return found
-    raise FileNotFoundError(f"{package} is not installed, or has no {path}")

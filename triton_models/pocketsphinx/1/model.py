@@ -9,6 +9,8 @@ from triton_models.shared import recognition, tensors
 from triton_models.shared.hints import HintsError
 from triton_models.shared.sphinx import Recognisers
 
+MOST_ALTERNATIVES = 10  # hypotheses, the best one included
+
 
 class TritonPythonModel:
     """Answers with the words of one stretch of speech. The `language` input is not looked at: it knows one."""
@@ -31,4 +33,11 @@ class TritonPythonModel:
         words = recogniser.words(samples, cancelled)
         if words is None:
             raise tensors.CancelledError
-        return recognition.outputs(" ".join(word.text for word in words), "en-US", words)
+        text = " ".join(word.text for word in words)
+        wanted = tensors.array(request, "alternatives")
+        count = 0 if wanted is None or wanted.size == 0 else int(wanted.reshape(-1)[0])
+        if not 0 <= count <= MOST_ALTERNATIVES:
+            raise tensors.InputError(f"alternatives: at most {MOST_ALTERNATIVES} can be had")
+        best = [(text, recogniser.confidence(words))] if text and count else []
+        others = recogniser.alternatives(words, max(0, count - 1))
+        return recognition.outputs(text, "en-US", words, alternatives=[*best, *others])

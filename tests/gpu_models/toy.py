@@ -1,0 +1,42 @@
+"""A model for tests of workers: does what its inputs say."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from triton_models.shared.errors import CancelledError, InputError
+from triton_models.shared.wire import strings
+from triton_models.shared.worker_process import Answer, Request
+
+
+class Toy:
+    """Loads unless it is told to fail."""
+
+    def __init__(self, parameters: Mapping[str, str]) -> None:
+        if parameters.get("fail"):
+            raise FileNotFoundError("weights are missing; put them there")
+
+    def answer(self, requests: Sequence[Request]) -> list[Answer]:
+        """Says what `say` says; see the branches for what else it can be told."""
+        return [self._one(request, len(requests)) for request in requests]
+
+    def _one(self, request: Request, together: int) -> Answer:
+        say = request.text("say")
+        if say == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if say == "fail":
+            raise ZeroDivisionError
+        if say == "nonsense":
+            return InputError("say: nonsense")
+        if say == "wait":
+            while not request.cancelled():
+                time.sleep(0.01)
+            return CancelledError()
+        numbers = request.array("numbers")
+        doubled = np.zeros((0, 2), np.float32) if numbers is None else numbers * 2
+        return {"said": strings([say, str(together), np.__version__]), "doubled": doubled}

@@ -1,0 +1,85 @@
+"""Gathers requests that wait for a model, so that it answers them together.
+
+Nobody waits for company: when the model is free it takes what is there, one request or many. So a lone request has no
+delay, and the more there is to do the larger the batches get.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from triton_models.shared.wire import Failure, Outcome, Tensors
+
+
+class Job(NamedTuple):
+    """A request that waits."""
+
+    inputs: Tensors
+    cancelled: Callable[[], bool]
+    """Whether its caller gave up."""
+    answer: Callable[[Outcome], None]
+    """Called once, with what became of it."""
+
+
+Run = Callable[[Sequence[Job]], Sequence[Outcome]]
+"""Answers jobs together, one outcome for each; raises nothing."""
+
+
+class Batcher:
+    """A queue before a model, and the thread that empties it.
+
+    Args:
+        run: The model.
+        size: How many jobs it takes together at most.
+        waiting: How many may wait; those beyond are refused.
+    """
+
+    def __init__(self, run: Run, size: int, waiting: int) -> None:
+        self._run, self._size, self._most = run, size, waiting
+        self._jobs: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def put(self, job: Job) -> None:
+        """Takes a job; one too many is answered at once with a failure of kind `busy`."""
+        with self._changed:
+            full = self._closed or len(self._jobs) >= self._most
+            if not full:
+                self._jobs.append(job)
+                self._changed.notify()
+        if full:
+            job.answer(Failure("busy", "too many requests wait for this model; try again shortly"))
+
+    def close(self) -> None:
+        """Waits for the jobs that run, answers those that wait with a failure, and ends the thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while batch := self._next():
+            for job, outcome in zip(batch, self._run(batch), strict=True):
+                job.answer(outcome)
+        for job in self._jobs:
+            job.answer(Failure("busy", "the model is being unloaded"))
+
+    def _next(self) -> list[Job]:
+        """The jobs that come next, as soon as there are some; none when the batcher is closed."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._jobs or self._closed)
+                if self._closed:
+                    return []
+                taken = [self._jobs.popleft() for _ in range(min(self._size, len(self._jobs)))]
+            given_up = [job.cancelled() for job in taken]
+            for job, gone in zip(taken, given_up, strict=True):
+                if gone:
+                    job.answer(Failure("cancelled", ""))
+            if batch := [job for job, gone in zip(taken, given_up, strict=True) if not gone]:
+                return batch
