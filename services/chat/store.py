@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import time
 import uuid
 from collections.abc import Collection, Mapping
@@ -18,11 +16,11 @@ from services.chat import records
 from services.chat.conversation import AttachmentInfo, Begun, Conversation, Draft, Message, Question, State
 from services.chat.models import Role, Usage
 from services.chat.tools import Transcript
+from services.mesh import paging
 from services.mesh.database import Database
-from services.mesh.errors import InvalidArgument, NotFound
+from services.mesh.errors import NotFound
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-DEFAULT_PAGE = 50
 TITLE_LENGTH = 80
 
 
@@ -74,21 +72,6 @@ def _now() -> int:
 
 def _time(micros: int) -> datetime:
     return datetime.fromtimestamp(micros / 1e6, UTC)
-
-
-def _token(*key: int | str) -> str:
-    return base64.urlsafe_b64encode(":".join(map(str, key)).encode()).decode().rstrip("=")
-
-
-def _key(token: str, parts: int) -> list[str]:
-    """What `_token` packed. Raises InvalidArgument for what it did not pack."""
-    try:
-        key = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode().split(":")
-        if len(key) != parts or not 0 <= int(key[0]) < 1 << 62:
-            raise ValueError(token)
-    except (ValueError, binascii.Error):
-        raise InvalidArgument("page_token", "is not one that a previous page gave.") from None
-    return key
 
 
 def _conversation(row: ConversationRow) -> Conversation:
@@ -150,16 +133,16 @@ class Store:
 
     async def page(self, size: int, token: str) -> tuple[list[Conversation], str]:
         """A page of conversations, the one last written in first, and the token of the next."""
-        size = size or DEFAULT_PAGE
+        size = size or paging.DEFAULT_PAGE
 
         def work(session: Session) -> tuple[list[Conversation], str]:
             query = select(ConversationRow).order_by(ConversationRow.update_time.desc(), ConversationRow.id.desc())
             if token:
-                micros, last = _key(token, 2)
+                micros, last = paging.key(token, 2)
                 query = query.where(tuple_(ConversationRow.update_time, ConversationRow.id) < tuple_(int(micros), last))
             rows = session.scalars(query.limit(size + 1)).all()
             page = rows[:size]
-            more = _token(page[-1].update_time, page[-1].id) if len(rows) > size else ""
+            more = paging.token(page[-1].update_time, page[-1].id) if len(rows) > size else ""
             return [_conversation(row) for row in page], more
 
         return await self._database.run(work)
@@ -193,15 +176,15 @@ class Store:
 
     async def messages(self, conversation_id: str, size: int, token: str) -> tuple[list[Message], str]:
         """A page of a conversation's messages, oldest first, and the token of the next. Raises NotFound."""
-        size = size or DEFAULT_PAGE
+        size = size or paging.DEFAULT_PAGE
 
         def work(session: Session) -> tuple[list[Message], str]:
             _found(session, conversation_id)
             query = select(MessageRow).where(MessageRow.conversation_id == conversation_id).order_by(MessageRow.seq)
             if token:
-                query = query.where(MessageRow.seq > int(_key(token, 1)[0]))
+                query = query.where(MessageRow.seq > int(paging.key(token, 1)[0]))
             rows = session.scalars(query.limit(size + 1)).all()
-            more = _token(rows[size - 1].seq) if len(rows) > size else ""
+            more = paging.token(rows[size - 1].seq) if len(rows) > size else ""
             return [_message(row) for row in rows[:size]], more
 
         return await self._database.run(work)

@@ -77,7 +77,7 @@ async def start(settings: ServiceSettings, bound: Sequence[Bound]) -> Running:
     health = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health, registrar)
     names = [part.descriptor.full_name for part in bound]
-    reflected = [*service_names(), "grpc.health.v1.Health", reflection.SERVICE_NAME]
+    reflected = sorted({*service_names(), *names, "grpc.health.v1.Health", reflection.SERVICE_NAME})
     reflection.enable_server_reflection(reflected, server)
     await health.set("", SERVING)
     for name in names:

@@ -58,10 +58,11 @@ BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.St
 
 def code_of(error: BaseException) -> grpc.StatusCode:
     """The gRPC code of an error: that of the nearest class in its resolution order; INTERNAL for the unmapped."""
-    for cls in type(error).__mro__:
-        if cls in CODES:
-            return CODES[cls]
-    return grpc.StatusCode.INTERNAL
+    return _code(type(error))
+
+
+def _code(kind: type[BaseException]) -> grpc.StatusCode:
+    return next((CODES[base] for base in kind.__mro__ if base in CODES), grpc.StatusCode.INTERNAL)
 
 
 def http_status(error: BaseException) -> int:
@@ -152,6 +153,22 @@ REMOTE = _remote_classes()
 def from_status(status: status_pb2.Status) -> errors.ParleyError:
     """The error that a google.rpc.Status stands for: an instance of the domain class of its code."""
     return REMOTE.get(BY_NUMBER.get(status.code, grpc.StatusCode.UNKNOWN), RemoteError)(status)
+
+
+def of_reason(reason: str, message: str) -> errors.ParleyError:
+    """An error that was kept as its reason and text, e.g. by a job in a database: of the class that has the reason.
+
+    A reason of a service's own is taken for its code's: the class that declares it may be any that is imported by then.
+    """
+    waiting: list[type[errors.ParleyError]] = [errors.ParleyError]
+    while waiting:
+        kind = waiting.pop(0)
+        if kind.reason == reason and not issubclass(kind, RemoteError):
+            status = status_pb2.Status(code=_code(kind).value[0], message=message)
+            status.details.append(packed(error_details_pb2.ErrorInfo(reason=PREFIX + reason, domain=DOMAIN)))
+            return from_status(status)
+        waiting += kind.__subclasses__()
+    return errors.Internal(message)
 
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> errors.ParleyError:

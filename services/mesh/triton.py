@@ -6,6 +6,9 @@ caller that hangs up stops the inference.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import random
 import struct
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -126,6 +129,22 @@ class Triton:
         finally:
             call.cancel()
 
+    @contextlib.asynccontextmanager
+    async def sequence(self, model: str) -> AsyncIterator[Sequel]:
+        """A sequence of requests to a model that goes on from where it was: they reach one instance, in their order.
+
+        Leaving the block before the last request gives it up; the model finds out by itself.
+
+        Args:
+            model: Its name; one with sequence batching.
+        """
+        # One stream: however many servers there are behind the address, one of them gets all of it.
+        call = self._stub.ModelStreamInfer()
+        try:
+            yield Sequel(model, call)
+        finally:
+            call.cancel()
+
     async def statistics(self, model: str) -> Statistics:
         """What Triton counted for a model. Raises what `infer` does."""
         try:
@@ -134,6 +153,45 @@ class Triton:
             raise _translated(model, error) from error
         counted = answer.model_stats[0].inference_stats
         return Statistics(counted.success.count, counted.compute_infer.ns / 1e9, counted.queue.ns / 1e9)
+
+
+class Sequel:
+    """A sequence of requests: see `Triton.sequence`.
+
+    Args:
+        model: The model.
+        call: The stream to it.
+    """
+
+    def __init__(self, model: str, call: Any) -> None:
+        self._model, self._call = model, call
+        self._id = random.getrandbits(63) | 1
+        self._begun = False
+
+    async def infer(self, inputs: Mapping[str, Tensor], *, last: bool) -> dict[str, Array]:
+        """The outputs for the next request of the sequence. Raises what `Triton.infer` does.
+
+        Args:
+            inputs: By name.
+            last: Whether the sequence ends with it.
+        """
+        asked = request(self._model, inputs)
+        asked.parameters["sequence_id"].int64_param = self._id
+        asked.parameters["sequence_start"].bool_param = not self._begun
+        asked.parameters["sequence_end"].bool_param = last
+        self._begun = True
+        try:
+            await self._call.write(asked)
+            answer = await self._call.read()
+            if answer is grpc.aio.EOF:
+                raise errors.Unavailable("The model server ended the sequence.", retry_after=RETRY_AFTER)
+        except grpc.aio.AioRpcError as error:
+            raise _translated(self._model, error) from error
+        except asyncio.InvalidStateError as error:  # the stream is over: the server went away between two requests
+            raise errors.Unavailable("The model server ended the sequence.", retry_after=RETRY_AFTER) from error
+        if answer.error_message:
+            raise _inference_error(self._model, answer.error_message)
+        return _outputs(answer.infer_response)
 
 
 def request(model: str, inputs: Mapping[str, Tensor]) -> service_pb2.ModelInferRequest:

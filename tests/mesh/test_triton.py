@@ -120,3 +120,12 @@ async def test_a_stream_yields_every_response_and_ends(counting: triton.Triton) 
     assert caught.value.violations[0].field == "upto"
     with pytest.raises(errors.ParleyError):
         _ = [answer async for answer in counting.stream("nobody", {"upto": np.array([1], np.int32)}, within=20)]
+
+
+async def test_a_sequence_without_a_server_is_unavailable_and_stays_so() -> None:
+    client = triton.Triton(f"127.0.0.1:{free_port()}")
+    async with client.sequence("counter") as sequence:
+        for _ in range(2):
+            with pytest.raises(errors.Unavailable):
+                await sequence.infer({"upto": np.zeros(1, np.int32)}, last=False)
+    await client.close()
