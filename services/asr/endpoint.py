@@ -33,6 +33,10 @@ class EndpointOptions:
     """A segment is cut at its quietest place before it gets longer."""
     pad: float = 0.25
     """What is added on either side, as far as there is audio that no other segment has."""
+    sure: float = 0.5
+    """A segment that never reaches this is no speech: music and noise that sound a little like it stay below."""
+    sure_for: float = 0.1
+    """How long it has to reach that, altogether."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,11 @@ class Endpointer:
     def open(self) -> int | None:
         """The first sample of the segment that is being spoken, padded; None in silence."""
         return None if self._started is None else self._padded_start(self._started)
+
+    @property
+    def quiet(self) -> int | None:
+        """The sample since which whoever spoke is quiet; None while they speak, and outside of segments."""
+        return None if self._started is None or self._quiet is None else self._quiet * WINDOW
 
     @property
     def needed(self) -> int:
@@ -108,7 +117,7 @@ class Endpointer:
         assert started is not None
         start = self._padded_start(started)
         self._started = self._quiet = None
-        if end - started < self._windows(self.options.shortest):
+        if end - started < self._windows(self.options.shortest) or not self._convincing(list(self._recent)):
             return []
         stop = min(end * WINDOW + round(self.options.pad * 16000), self._window * WINDOW)
         self._free = stop
@@ -128,7 +137,12 @@ class Endpointer:
         kept = recent[offset:]
         self._recent.clear()
         self._recent.extend(kept)
-        return [stretch]
+        return [stretch] if self._convincing(recent[:offset]) else []
+
+    def _convincing(self, probabilities: list[float]) -> bool:
+        """Whether a segment is surely speech in enough of its windows."""
+        sure = sum(probability >= self.options.sure for probability in probabilities)
+        return sure >= self._windows(self.options.sure_for)
 
     def _padded_start(self, window: int) -> int:
         return max(self._free, window * WINDOW - round(self.options.pad * 16000))

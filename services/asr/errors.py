@@ -50,3 +50,21 @@ class AudioTooLong(errors.TooLarge):
             violations=[errors.FieldViolation(field, f"must not be longer than {seconds:g} seconds")],
         )
         self.seconds = seconds
+
+
+class ModelNotLoaded(errors.FailedPrecondition):
+    """A model that the request needs is known, but not loaded in this deployment.
+
+    Args:
+        field: What asked for it.
+        model: Its id.
+        remedy: What to do instead.
+    """
+
+    def __init__(self, field: str, model: str, remedy: str) -> None:
+        description = f"the model {model!r} is not loaded here; {remedy}"
+        super().__init__(
+            f"{field}: {description}",
+            metadata={"model": model},
+            violations=[errors.FieldViolation(field, description)],
+        )

@@ -67,6 +67,17 @@ class Listener:
         start = self._endpointer.open
         return None if start is None else Utterance(self._slice(start, self.heard), start / RATE)
 
+    @property
+    def quiet(self) -> float | None:
+        """Since when, in seconds, whoever spoke is quiet; None while they speak, and outside of segments."""
+        since = self._endpointer.quiet
+        return None if since is None else since / RATE
+
+    @property
+    def kept(self) -> Samples:
+        """The last samples heard, as far as a later segment may want them."""
+        return self._slice(self._offset, self.heard)
+
     async def _judge(self, windows: Samples) -> list[Utterance]:
         if float(np.abs(windows).max()) < SILENT:
             probabilities, self._state = np.zeros(len(windows) // WINDOW, np.float32), None

@@ -1,15 +1,33 @@
-"""Recognises recordings: decode, find speech, recognise its segments side by side, hand them on in order of time."""
+"""Recognises one stretch of speech, with one model or with several whose words are fused."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Sequence
+from dataclasses import replace
 
-from services.asr.decode import decode
-from services.asr.listen import Listener, Utterance
-from services.asr.models import RATE, Engine, Model, Samples, find, hints_tensor
-from services.asr.transcript import Config, Segment, Transcript, Word
+from services.asr import profanity
+from services.asr.fusion import fuse
+from services.asr.listen import Utterance
+from services.asr.models import (
+    FUSION,
+    PHOWHISPER,
+    RECOGNISERS,
+    WHISPER,
+    Engine,
+    Heard,
+    Model,
+    find,
+    hints_tensor,
+    primary,
+)
+from services.asr.tidy import tidy
+from services.asr.transcript import Config, Segment
+from services.mesh.errors import InvalidArgument
+
+ENGLISH = "en"
+MOST_HYPOTHESES = 10
+"""That models give of a segment."""
 
 
 class Recogniser:
@@ -20,80 +38,84 @@ class Recogniser:
         default_model: For requests that name none.
         max_seconds: Longest audio that is taken.
         in_flight: How many segments of one recording are recognised at the same time.
+        fused: Ids of the models that `fusion` hears, two of them.
     """
 
-    def __init__(self, engine: Engine, default_model: str, max_seconds: float, in_flight: int) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        default_model: str,
+        max_seconds: float,
+        in_flight: int,
+        fused: Sequence[str] = (WHISPER.id, PHOWHISPER.id),
+    ) -> None:
         self.engine = engine
         self.default_model = default_model
         self.max_seconds = max_seconds
-        self._in_flight = in_flight
+        self.in_flight = in_flight
+        self.fused = tuple(fused)
 
     def model(self, config: Config) -> Model:
         """The model that a request means. Raises ModelNotFound."""
         return find(config.model, self.default_model)
 
-    async def transcribe(self, audio: bytes, config: Config) -> Transcript:
-        """The whole transcript of a recording. Raises InvalidAudio, AudioTooLong, ModelNotFound, Unavailable."""
-        transcript = Transcript(self.model(config).id, config.language)
-        async for segment in self.segments(audio, config, transcript):
-            transcript.segments.append(segment)
-        languages = [segment.language for segment in transcript.segments if segment.language]
-        transcript.language = max(set(languages), key=languages.count) if languages else config.language
-        return transcript
+    def needs(self, model: str) -> tuple[str, ...]:
+        """The models on the server that a model needs: `fusion` is none itself, it needs those that it fuses."""
+        return self.fused if model == FUSION.id else (model,)
 
-    async def segments(self, audio: bytes, config: Config, transcript: Transcript) -> AsyncIterator[Segment]:
-        """The segments of a recording, in order, each as soon as it and those before it are recognised.
+    async def ready(self, model: str) -> bool:
+        """Whether a model is loaded and answers."""
+        return all([await self.engine.ready(needed) for needed in self.needs(model)])
 
-        Closing the iterator stops the work.
-
-        Args:
-            audio: The recording's bytes.
-            config: How to recognise.
-            transcript: Its duration is written when all audio was heard.
-        """
-        running: deque[asyncio.Task[Segment]] = deque()
-        model = self.model(config).id
-        try:
-            async for utterance in self._utterances(audio, transcript):
-                running.append(asyncio.create_task(self.recognise(model, utterance, config)))
-                while len(running) >= self._in_flight + 1 or (running and running[0].done()):
-                    if (segment := await running.popleft()).text:
-                        yield segment
-            while running:
-                if (segment := await running.popleft()).text:
-                    yield segment
-        finally:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+    def check(self, config: Config) -> None:
+        """Raises InvalidArgument, naming the field, for what the model cannot do, and ModelNotFound."""
+        model = self.model(config)
+        if config.translate and not model.translates:
+            able = ", ".join(known.id for known in RECOGNISERS if known.translates)
+            raise InvalidArgument("config.translate", f"{model.id} cannot translate; these can: {able}")
+        if config.languages and not any(map(model.knows, config.languages)):
+            known = ", ".join(model.languages)
+            raise InvalidArgument(
+                "config.language_codes", f"{model.id} knows {known}; not {', '.join(config.languages)}"
+            )
 
     async def recognise(self, model: str, utterance: Utterance, config: Config) -> Segment:
         """What is said in one segment; its text is empty where no word was understood."""
-        heard = await self.engine.hear(model, utterance.samples, config.language, hints_tensor(config.hints))
-        words = tuple(
-            Word(w.text, utterance.start + w.start, min(utterance.start + w.end, utterance.end), w.confidence)
-            for w in heard.words
+        if model == FUSION.id:
+            segment = await self._fused(utterance, config)
+        else:
+            segment = tidy(await self._hear(model, utterance, config), utterance.start, utterance.end)
+            others = [one for one in segment.alternatives if one.text.strip() != segment.text]
+            segment = replace(segment, alternatives=tuple(others[: config.max_alternatives]))
+        return profanity.filtered(segment) if config.profanity_filter else segment
+
+    async def _fused(self, utterance: Utterance, config: Config) -> Segment:
+        """What the models heard together; one that does not know the language that is spoken is not asked."""
+        asked = [model for model in self.fused if not config.language or find(model, "").knows(config.language)]
+        heard = await asyncio.gather(*(self._hear(model, utterance, config) for model in asked or self.fused))
+        segments = [tidy(one, utterance.start, utterance.end) for one in heard]
+        return fuse(dict(zip(asked or self.fused, segments, strict=True)))
+
+    async def _hear(self, model: str, utterance: Utterance, config: Config) -> Heard:
+        """What one model heard, in a language that may be spoken."""
+        allowed = [language for language in config.languages if find(model, "").knows(language)]
+        language = config.language or (allowed[0] if len(allowed) == 1 else "")
+        heard = await self._ask(model, utterance, config, language)
+        if language or len(allowed) < 2 or primary(heard.language) in map(primary, allowed):
+            return heard
+        # Detection went astray: the language that the model is surest of, of those that may be spoken.
+        heards = [await self._ask(model, utterance, config, one) for one in allowed]
+        return max(heards, key=lambda one: sum(word.confidence for word in one.words) / max(1, len(one.words)))
+
+    async def _ask(self, model: str, utterance: Utterance, config: Config, language: str) -> Heard:
+        hints = hints_tensor(config.hints)
+        heard = await self.engine.hear(
+            model,
+            utterance.samples,
+            language,
+            hints,
+            translate=config.translate,
+            # They count the best text among them.
+            alternatives=min(config.max_alternatives + 1, MOST_HYPOTHESES) if config.max_alternatives else 0,
         )
-        return Segment(heard.text, utterance.start, utterance.end, words, heard.language)
-
-    async def _utterances(self, audio: bytes, transcript: Transcript) -> AsyncIterator[Utterance]:
-        """The segments of speech in a recording."""
-        listener = Listener(self.engine)
-        async for samples in _in_thread(decode(audio, self.max_seconds)):
-            for utterance in await listener.feed(samples):
-                yield utterance
-        transcript.duration = listener.heard / RATE
-        for utterance in await listener.finish():
-            yield utterance
-
-
-async def _in_thread(pieces: Iterator[Samples]) -> AsyncIterator[Samples]:
-    """Runs a blocking iterator in worker threads, one step ahead of its reader."""
-    ahead = asyncio.create_task(asyncio.to_thread(next, pieces, None))
-    try:
-        while (piece := await ahead) is not None:
-            ahead = asyncio.create_task(asyncio.to_thread(next, pieces, None))
-            yield piece
-    finally:
-        # The thread cannot be interrupted; its one step is short.
-        await asyncio.gather(ahead, return_exceptions=True)
+        return heard._replace(language=ENGLISH) if config.translate else heard

@@ -103,3 +103,61 @@ async def test_wrong_use_is_named(asr: Stub) -> None:
             _ = [event async for event in asr.StreamingRecognize(requests())]
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert field in (caught.value.details() or "")
+
+
+async def test_channels_are_recognised_separately(asr: Stub, speech: bytes) -> None:
+    left = np.frombuffer(speech, np.int16)
+    right = np.concatenate([np.zeros(11025, np.int16), left])[: len(left)]
+    config = live(channel_count=2)
+    config.config.separate_channels = True
+    found = await events(asr, config, np.stack([left, right], axis=1).tobytes())
+    segments = [e.result.segment for e in found if e.HasField("result")]
+    assert [[s.text for s in segments if s.channel == channel] for channel in (0, 1)] == [QUESTIONS] * 2
+    assert sorted(segment.number for segment in segments) == [1, 2, 3, 4]
+    mixed = await events(asr, live(channel_count=2), np.stack([left, left], axis=1).tobytes())
+    assert finals(mixed) == QUESTIONS
+
+
+async def test_silence_that_ends_a_segment_is_the_clients_choice(asr: Stub, speech: bytes) -> None:
+    assert len(finals(await events(asr, live(endpoint_silence=3), speech))) == 1
+
+
+async def test_a_segment_that_gets_too_long_is_cut(asr: Stub, speech: bytes) -> None:
+    config = live(endpoint_silence=5)
+    config.endpointing.max_segment = 2
+    found = [e.result.segment for e in await events(asr, config, speech) if e.HasField("result")]
+    assert len(found) > 1
+    assert all(segment.end - segment.start <= 2.3 for segment in found)
+
+
+async def test_a_model_that_cannot_follow_gives_the_same_segments(asr: Stub, speech: bytes) -> None:
+    # With alternatives, segments are recognised as wholes: what a model does that cannot go on from where it was.
+    config = live(interim_results=True)
+    config.config.max_alternatives = 3
+    found = await events(asr, config, speech, block=2205, pause=0.05)
+    assert finals(found) == QUESTIONS
+    assert any(not e.result.is_final for e in found if e.HasField("result"))
+
+
+async def test_a_client_that_reads_slowly_gets_every_final(asr: Stub, speech: bytes) -> None:
+    async def requests() -> AsyncIterator[Request]:
+        yield Request(config=live(interim_results=True))
+        for _ in range(4):
+            yield Request(audio=speech)
+
+    found = []
+    async for event in asr.StreamingRecognize(requests()):
+        found.append(event)
+        await asyncio.sleep(0.05)
+    assert finals(found) == QUESTIONS * 4
+    assert [event.sequence for event in found] == list(range(1, len(found) + 1))
+
+
+async def test_hints_that_the_model_refuses_are_named(asr: Stub, speech: bytes) -> None:
+    config = live(interim_results=True)
+    config.config.hints.Clear()
+    config.config.hints.grammar = "nonsense"
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await events(asr, config, speech, block=2205, pause=0.01)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "hints.grammar" in (caught.value.details() or "")

@@ -49,6 +49,14 @@ async def failed(api: Api, body: httpbody_pb2.HttpBody) -> tuple[str, dict[str, 
     return metadata["x-parley-http-status"], json.loads(first.body.data)["error"]
 
 
+VAD = (("chunking_strategy[type]", "server_vad"),)
+
+
+def known(url: str) -> list[tuple[str, str]]:
+    """A known speaker, by a URL."""
+    return [("known_speaker_names[]", "An"), ("known_speaker_references[]", url)]
+
+
 FIELDS = (("model", "whisper-1"), ("prompt", f"{QUESTION}\nlist all products"))
 
 
@@ -61,7 +69,8 @@ def audio(say: Callable[..., bytes]) -> bytes:
 async def test_json_has_text_and_usage(audio_api: Api, audio: bytes) -> None:
     kind, data = await post(audio_api, form(audio, *FIELDS))
     assert kind == "application/json"
-    assert json.loads(data) == {"text": QUESTION, "usage": {"type": "duration", "seconds": 2}}
+    usage = {"type": "duration", "seconds": 2}
+    assert json.loads(data) == {"text": QUESTION, "languages": [{"code": "en-US"}], "usage": usage}
 
 
 async def test_text_subrip_and_webvtt(audio_api: Api, audio: bytes) -> None:
@@ -100,18 +109,25 @@ async def test_streaming_sends_deltas_and_the_whole(audio_api: Api, audio: bytes
     ("fields", "param"),
     [
         ([], "model"),
-        ([("model", "pocketsphinx"), ("response_format", "diarized_json")], "response_format"),
         ([("model", "pocketsphinx"), ("temperature", "hot")], "temperature"),
         ([("model", "pocketsphinx"), ("stream", "perhaps")], "stream"),
         ([("model", "pocketsphinx"), ("timestamp_granularities[]", "word")], "timestamp_granularities[]"),
-        ([("model", "pocketsphinx"), ("include[]", "logprobs")], "include[]"),
-        ([("model", "pocketsphinx"), ("known_speaker_names[]", "An")], "known_speaker_names[]"),
         ([("model", "pocketsphinx"), ("prompt", "word " * 200)], "prompt"),
         ([("model", "pocketsphinx"), ("stream", "true"), ("response_format", "srt")], "response_format"),
         ([("model", "pocketsphinx"), ("stream", "true"), ("response_format", "verbose_json")], "response_format"),
         ([("model", "pocketsphinx"), ("chunking_strategy", "never")], "chunking_strategy"),
-        ([("model", "pocketsphinx"), ("chunking_strategy", '{"type": "server_vad"}')], "chunking_strategy"),
-        ([("model", "pocketsphinx"), ("chunking_strategy[type]", "server_vad")], "chunking_strategy"),
+        ([("model", "pocketsphinx"), ("chunking_strategy", '{"type": "client_vad"}')], "chunking_strategy[type]"),
+        ([("model", "pocketsphinx"), ("chunking_strategy", "{")], "chunking_strategy"),
+        ([("model", "pocketsphinx"), *VAD, ("chunking_strategy[threshold]", "2")], "chunking_strategy[threshold]"),
+        ([("model", "pocketsphinx"), *VAD, ("chunking_strategy[speed]", "2")], "chunking_strategy[speed]"),
+        ([("model", "pocketsphinx"), ("include[]", "thoughts")], "include[]"),
+        ([("model", "pocketsphinx"), ("include[]", "logprobs"), ("response_format", "text")], "include[]"),
+        ([("model", "pocketsphinx"), ("known_speaker_names[]", "An")], "known_speaker_references[]"),
+        ([("model", "pocketsphinx"), *[("known_speaker_names[]", f"P{n}") for n in range(5)]], "known_speaker_names[]"),
+        ([("model", "pocketsphinx"), *known("file:///etc/passwd")], "known_speaker_references[0]"),
+        ([("model", "pocketsphinx"), *known("https://example.org/a.wav")], "known_speaker_references[0]"),
+        ([("model", "pocketsphinx"), ("languages[]", "fr"), ("languages[]", "de")], "languages[]"),
+        ([("model", "pocketsphinx"), ("languages[]", "en"), ("language", "en")], "languages[]"),
         ([("model", "pocketsphinx"), ("language", "fr")], "language"),
         ([("model", "pocketsphinx"), ("language", "vi-VN")], "language"),
     ],

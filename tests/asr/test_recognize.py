@@ -283,6 +283,44 @@ def samples(audio: bytes) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
     return joined
 
 
+async def test_alternatives_are_other_texts_the_best_first(asr: Stub, say: Say) -> None:
+    wanted = asr_pb2.RecognitionConfig(max_alternatives=3)
+    audio = say("the quick brown fox jumps over the lazy dog")
+    (segment,) = (await asr.Recognize(asr_pb2.RecognizeRequest(audio=audio, config=wanted))).transcript.segments
+    others = [one.text for one in segment.alternatives]
+    assert len(set(others)) == len(others) == 3
+    assert segment.text not in others
+    sure = [one.confidence for one in segment.alternatives]
+    assert sure == sorted(sure, reverse=True)
+    assert 0 <= sum(sure) <= 1
+    grammar = config(grammar="#JSGF V1.0; grammar g; public <s> = turn (on | off) the light;")
+    grammar.max_alternatives = 3
+    answer = await asr.Recognize(asr_pb2.RecognizeRequest(audio=say("turn off the light"), config=grammar))
+    assert answer.transcript.text == "turn off the light"
+
+
+async def test_a_boost_makes_phrases_win_over_what_is_heard(asr: Stub, say: Say) -> None:
+    audio = say("light the off turn")
+    found = {}
+    for boost in (0, 20):
+        hints = asr_pb2.RecognitionHints(phrases=["turn off the light", "turn on the light"], boost=boost)
+        answer = await asr.Recognize(
+            asr_pb2.RecognizeRequest(audio=audio, config=asr_pb2.RecognitionConfig(hints=hints))
+        )
+        found[boost] = answer.transcript.text
+    assert found[0] == "light the off turn"
+    assert found[20] != found[0], "no phrase begins like that"
+
+
+async def test_profane_words_are_masked(asr: Stub, say: Say) -> None:
+    hints = asr_pb2.RecognitionHints(phrases=["this is bullshit my friend"])
+    wanted = asr_pb2.RecognitionConfig(hints=hints, profanity_filter=True)
+    request = asr_pb2.RecognizeRequest(audio=say("this is bullshit my friend"), config=wanted)
+    (segment,) = (await asr.Recognize(request)).transcript.segments
+    assert segment.text == "this is b******* my friend"
+    assert [word.text for word in segment.words][2] == "b*******"
+
+
 async def test_wrong_configs_are_named(asr: Stub, say: Say) -> None:
     audio = say(QUESTIONS[0])
     both = config("hello", grammar="#JSGF V1.0; grammar g; public <s> = a;")
