@@ -19,8 +19,13 @@ from gateway import config
 LOOPBACK = "127.0.0.1"
 HEALTH = {
     "chat": ("parley.chat.v1.ChatService", "parley.openai.v1.ChatCompletionsService"),
-    "sql": ("parley.sql.v1.SqlService",),
-    "asr": ("parley.asr.v1.SpeechRecognition", "parley.openai.v1.AudioService"),
+    "sql": ("parley.sql.v1.SqlService", "parley.sql.v1.KnowledgeService"),
+    "asr": (
+        "parley.asr.v1.SpeechRecognition",
+        "parley.asr.v1.TranscriptionService",
+        "parley.openai.v1.AudioService",
+        "nvidia.riva.asr.RivaSpeechRecognition",
+    ),
 }
 """The gRPC services that each of our processes serves, as its health service names them."""
 
@@ -126,8 +131,13 @@ def service_environment(
             "PARLEY_SQL_DATABASE_URL": f"sqlite:///{state}/data/sql.db",
             "PARLEY_SQL_ENCRYPTION_KEY": secret(state, "sql_encryption_key"),
             "PARLEY_SQL_SQLITE_ROOT": str(root),
+            "PARLEY_SQL_UPLOAD_ROOT": os.environ.get("PARLEY_SQL_UPLOAD_ROOT") or str(state / "uploads"),
         },
-        "asr": {"PARLEY_ASR_TRITON_TARGET": f"{LOOPBACK}:{triton_grpc}"},
+        "asr": {
+            "PARLEY_ASR_TRITON_TARGET": f"{LOOPBACK}:{triton_grpc}",
+            "PARLEY_ASR_DATABASE_URL": f"sqlite:///{state}/data/asr.db",
+            "PARLEY_ASR_RECORDINGS_URL": os.environ.get("PARLEY_ASR_RECORDINGS_URL") or str(state / "recordings"),
+        },
     }
     chosen = ("PROVIDERS", "PROVIDERS_FILE")
     if not any(os.environ.get(f"PARLEY_SQL_{name}") for name in chosen):
