@@ -15,8 +15,12 @@ BENCHMARKS = {
     "stack": "time until everything is ready, memory of the idle stack",
     "chat": "chat completions through the whole path against LiteLLM and FastAPI; time to first token",
     "providers": "aiohttp against the openai package, as a client of a model provider",
-    "asr": "word error rate; the pipeline against the decoder alone; two files at once",
+    "asr": "word error rate; the pipeline against the decoder alone; two workers; speakers; memory for 3 hours",
+    "diarization": "who speaks when: error rate, number of speakers and speed beside a baseline",
+    "live": "latency of live results, word error rate beside recordings, speakers, several streams at once",
+    "gpu_asr": "Whisper large-v3 through Triton against a bare batched faster-whisper loop, where there is a GPU",
     "spoken": "spoken questions that lead to the SQL of typed ones",
+    "sql_examples": "execution accuracy with the questions of the same database as examples",
     "sql": "execution accuracy and latency of the embedded engine",
 }
 

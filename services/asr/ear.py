@@ -7,7 +7,7 @@ is a matter of the audio alone: some minutes after the last one, in a pause if t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -34,6 +34,8 @@ class Chunk:
         self.start = start
         self.audio: list[NDArray[np.int16]] = []
         """Its samples, where they were asked for."""
+        self.likely: list[Samples] = []
+        """How likely its windows are speech, where that was asked for; some more than its samples have."""
 
     def drop(self, samples: int) -> None:
         """Forgets its last samples: they belong to the next one."""
@@ -47,6 +49,22 @@ class Chunk:
     def seconds(self) -> float:
         """Its length, as far as its samples are there."""
         return sum(map(len, self.audio)) / RATE
+
+
+def together(chunks: Sequence[Chunk]) -> tuple[NDArray[np.int16], Samples]:
+    """The audio of chunks that follow one another, and how likely each of its windows is speech.
+
+    Each chunk's own windows begin with its first sample; a window of the whole has the probability of the one that its
+    middle lies in.
+    """
+    audio = [np.concatenate([np.zeros(0, np.int16), *chunk.audio]) for chunk in chunks]
+    likely = [np.concatenate([np.zeros(0, np.float32), *chunk.likely]) for chunk in chunks]
+    lengths, windows = np.array([len(own) for own in audio]), np.array([len(own) for own in likely])
+    ends = np.cumsum(lengths)
+    middles = np.minimum(np.arange(WINDOW // 2, ends[-1] + WINDOW // 2, WINDOW), ends[-1] - 1)
+    which = np.searchsorted(ends, middles, side="right")
+    places = (np.cumsum(windows) - windows)[which] + (middles - (ends - lengths)[which]) // WINDOW
+    return np.concatenate(audio), np.concatenate(likely)[places]
 
 
 class Cut(NamedTuple):
@@ -87,7 +105,7 @@ class Ear:
         """The one that is being heard."""
         self.over: list[Chunk] = []
         """Those before it that keep their audio; whoever uses it forgets them."""
-        self._listener = Listener(engine, options)
+        self._listener = self._listening()
 
     @property
     def frontier(self) -> int:
@@ -136,4 +154,8 @@ class Ear:
             self.over.append(chunk)
         self.chunk = Chunk(chunk.start + heard - len(rest))
         self._waiting = np.concatenate([rest, self._waiting])
-        self._listener = Listener(self._engine, self._options)
+        self._listener = self._listening()
+
+    def _listening(self) -> Listener:
+        """A listener to the chunk that begins."""
+        return Listener(self._engine, self._options, self.chunk.likely if self._keep else None)

@@ -55,13 +55,20 @@ class TritonEngine:
         return _heard(await self._triton.infer(model, inputs))
 
     async def diarize(
-        self, model: str, samples: Samples | Integers, hints: DiarizationHints, known: Samples | None
+        self,
+        model: str,
+        samples: Samples | Integers,
+        hints: DiarizationHints,
+        known: Samples | None,
+        speech: Samples | None = None,
     ) -> Diarized:
         """See Engine.diarize. Raises Unavailable when Triton is away, NotFound when the model is not loaded."""
         options = {name: value for name, value in hints._asdict().items() if value}
         inputs: dict[str, Tensor] = {"samples": sixteen_bit(samples), "options": [json.dumps(options).encode()]}
         if known is not None and len(known):
             inputs["known"] = known.astype(np.float32)
+        if speech is not None:
+            inputs["speech"] = speech
         answer = await self._triton.infer(model, inputs)
         turns = tuple(
             (float(start), float(end), int(speaker))

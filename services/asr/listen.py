@@ -32,10 +32,13 @@ class Listener:
     Args:
         engine: Judges what is speech.
         options: When speech begins and ends.
+        judged: Gets the probabilities of speech as they are found, a piece of windows at a time.
     """
 
-    def __init__(self, engine: Engine, options: EndpointOptions | None = None) -> None:
-        self._engine = engine
+    def __init__(
+        self, engine: Engine, options: EndpointOptions | None = None, judged: list[Samples] | None = None
+    ) -> None:
+        self._engine, self._told = engine, judged
         self._endpointer = Endpointer(options)
         self._state: Samples | None = None
         self._kept: Samples = np.zeros(0, np.float32)  # from sample self._offset on
@@ -84,6 +87,8 @@ class Listener:
         else:
             probabilities, self._state = await self._engine.speech(windows, self._state)
         self._judged += len(windows)
+        if self._told is not None:
+            self._told.append(probabilities)
         found = self._cut(self._endpointer.feed(probabilities))
         self._forget(self._endpointer.needed)
         return found

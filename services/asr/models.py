@@ -201,7 +201,12 @@ class Engine(Protocol):
         ...
 
     async def diarize(
-        self, model: str, samples: Samples | Integers, hints: DiarizationHints, known: Samples | None
+        self,
+        model: str,
+        samples: Samples | Integers,
+        hints: DiarizationHints,
+        known: Samples | None,
+        speech: Samples | None = None,
     ) -> Diarized:
         """Who speaks when.
 
@@ -210,6 +215,8 @@ class Engine(Protocol):
             samples: At 16 kHz, from -1 to 1 or 16-bit integers; up to 20 minutes.
             hints: How many people speak.
             known: [k, d]: the centroids of voices that are known already; None where none is.
+            speech: How likely each window of 512 samples is speech, where that is known already: it is not found out
+                again. The last window may be incomplete.
         """
         ...
 

@@ -35,10 +35,15 @@ class PatientEngine:
         return await self._patiently(lambda: self._engine.hear(model, samples, language, hints, **wanted))
 
     async def diarize(
-        self, model: str, samples: Samples | Integers, hints: DiarizationHints, known: Samples | None
+        self,
+        model: str,
+        samples: Samples | Integers,
+        hints: DiarizationHints,
+        known: Samples | None,
+        speech: Samples | None = None,
     ) -> Diarized:
         """See Engine.diarize."""
-        return await self._patiently(lambda: self._engine.diarize(model, samples, hints, known))
+        return await self._patiently(lambda: self._engine.diarize(model, samples, hints, known, speech))
 
     async def enhance(self, model: str, texts: Sequence[str], language: str) -> list[str]:
         """See Engine.enhance."""

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from services.asr.align import Turn, align
 from services.asr.checkpoint import Checkpoint, Place, rows
 from services.asr.decode import Source, decode
-from services.asr.ear import Chunk, Cut, Ear
+from services.asr.ear import Chunk, Cut, Ear, together
 from services.asr.endpoint import EndpointOptions
 from services.asr.models import DIARIZER, ENHANCER, RATE, Samples
 from services.asr.recognise import Recogniser
@@ -306,22 +306,19 @@ class Run:
         """Begins to diarize chunks together, as soon as those before them are done."""
         if self._diarizing is not None:
             await self._diarizing
-        audio = [part for chunk in chunks for part in chunk.audio]
         groups = [self._groups.pop(chunk) for chunk in chunks if chunk in self._groups]
-        for chunk in chunks:
-            chunk.audio = []
         if groups:
-            self._diarizing = asyncio.create_task(self._tell_apart(groups, audio, chunks[0].start))
+            self._diarizing = asyncio.create_task(self._tell_apart(groups, *together(chunks), chunks[0].start))
+        for chunk in chunks:
+            chunk.audio, chunk.likely = [], []
 
-    async def _tell_apart(self, groups: list[Group], audio: list[NDArray[np.int16]], start: int) -> None:
+    async def _tell_apart(self, groups: list[Group], samples: NDArray[np.int16], speech: Samples, start: int) -> None:
         voices = self._voices
         assert voices is not None
         for group in groups:
             group.start, group.centroids, group.heard = start, voices.centroids, voices.heard
         try:
-            samples = np.concatenate(audio)
-            audio.clear()
-            found = await voices.turns(samples, start / RATE)
+            found = await voices.turns(samples, speech, start / RATE)
         except Exception as error:  # noqa: BLE001  # the segments that wait for it raise it
             for group in groups:
                 group.turns.set_exception(error)

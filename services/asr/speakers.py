@@ -69,15 +69,16 @@ class Voices:
         voice: Samples = found.centroids[0]
         return voice
 
-    async def turns(self, samples: Integers, start: float) -> list[tuple[float, float, int]]:
+    async def turns(self, samples: Integers, speech: Samples, start: float) -> list[tuple[float, float, int]]:
         """Who speaks when in the next chunk: start, end (seconds from the beginning of the audio) and voice.
 
         Args:
             samples: The chunk.
+            speech: How likely each of its windows is speech; see Engine.diarize.
             start: Where it begins, in seconds.
         """
         known = 0 if self.centroids is None else len(self.centroids)
-        found = await self._engine.diarize(self._model, samples, self._hints(), self.centroids)
+        found = await self._engine.diarize(self._model, samples, self._hints(), self.centroids, speech)
         replaced = self._take_over(found, known)
         turns = [(start + begin, start + end, replaced.get(voice, voice)) for begin, end, voice in found.turns]
         self.heard |= {voice for _, _, voice in turns}

@@ -129,7 +129,12 @@ class ToneEngine:
         return Heard(text, language or "en-US", words, others)
 
     async def diarize(
-        self, model: str, samples: Samples | Integers, hints: DiarizationHints, known: Samples | None
+        self,
+        model: str,
+        samples: Samples | Integers,
+        hints: DiarizationHints,
+        known: Samples | None,
+        speech: Samples | None = None,
     ) -> Diarized:
         """A voice is its tone; more voices than allowed are taken for the one found first."""
         samples = sixteen_bit(samples).astype(np.float32) / 32768

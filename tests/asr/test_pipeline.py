@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from services.asr.checkpoint import Checkpoint
+from services.asr.ear import Chunk, together
 from services.asr.errors import AudioTooLong
 from services.asr.models import Samples
 from services.asr.pipeline import Finished, Pipeline, grow
@@ -330,3 +331,15 @@ async def test_detection_chooses_among_the_languages_that_may_be_spoken() -> Non
 
 def test_a_segment_is_as_sure_as_its_words() -> None:
     assert Segment("", 0, 1).confidence == 0
+
+
+def test_chunks_that_are_diarized_together_keep_the_speech_of_each_window() -> None:
+    first, second = Chunk(0), Chunk(1300)
+    first.audio, first.likely = [np.full(1300, 1, np.int16)], [np.array([0.1, 0.2, 0.3, 0.9], np.float32)]
+    second.audio, second.likely = [np.full(1000, 2, np.int16)], [np.array([0.5, 0.6], np.float32)]
+    samples, likely = together([first, second])
+    assert samples.tolist() == [1] * 1300 + [2] * 1000
+    # Windows of 512: their middles are at 256, 768, 1280, 1792 and, in the incomplete last one, at the last sample.
+    assert likely.tolist() == pytest.approx([0.1, 0.2, 0.3, 0.5, 0.6])
+    # What a chunk heard of its successor's audio does not count.
+    assert together([first])[1].tolist() == pytest.approx([0.1, 0.2, 0.3])

@@ -49,18 +49,23 @@ def test_spectra_do_not_depend_on_the_pieces_that_they_are_made_in() -> None:
 
 
 def test_embeddings_equal_resemblyzers() -> None:
-    """The largest components that resemblyzer 0.1.4 with PyTorch 2.13 gives for the first 1.6 s."""
+    """The largest components that resemblyzer 0.1.4 with PyTorch 2.13 gives for the first 1.6 s.
+
+    To a few thousandths: two layers multiply in eight bits here.
+    """
     found = Voices().embed(mel.spectra(hum()), np.array([0]), np.array([[160]]))[0, 0]
     assert np.linalg.norm(found) == pytest.approx(1, abs=1e-5)
-    assert {int(place): float(found[place]) for place in np.argsort(-found)[:8]} == pytest.approx(EMBEDDING, abs=1e-4)
+    assert [float(found[place]) for place in EMBEDDING] == pytest.approx(list(EMBEDDING.values()), abs=5e-3)
+    others = np.delete(found, list(EMBEDDING))
+    assert others.max() < min(EMBEDDING.values())
 
 
 def test_a_shorter_window_is_what_the_network_makes_of_that_much_audio() -> None:
     spectra, voices = mel.spectra(hum()), Voices()
     both = voices.embed(spectra, np.array([20]), np.array([[160, 80]]))[0]
     alone = voices.embed(spectra[:100], np.array([20]), np.array([[80]]))[0, 0]
-    assert np.allclose(both[1], alone, atol=1e-5)
-    assert not np.allclose(both[0], both[1], atol=1e-2)
+    assert both[1] @ alone > 0.999
+    assert both[0] @ both[1] < 0.999
 
 
 def test_embedding_stops_when_cancelled() -> None:

@@ -12,23 +12,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 IR_VERSION, OPSET = 8, 13
-FLOAT, INT64 = 1, 7  # TensorProto.DataType
+FLOAT, INT8, INT64 = 1, 3, 7  # TensorProto.DataType
 INT_ATTRIBUTE = 2  # AttributeProto.AttributeType
-TYPES = {np.dtype(np.float32): FLOAT, np.dtype(np.int64): INT64}
+TYPES = {np.dtype(np.float32): FLOAT, np.dtype(np.int8): INT8, np.dtype(np.int64): INT64}
+ONNXRUNTIME = "com.microsoft"
+"""The domain of onnxruntime's own operators."""
+Weights = NDArray[np.float32] | NDArray[np.int8] | NDArray[np.int64]
 
 
 class Node(NamedTuple):
-    """An operator with the names of what goes in and comes out."""
+    """An operator with the names of what goes in and comes out; an empty name leaves an input away."""
 
     operator: str
     inputs: Sequence[str]
     outputs: Sequence[str]
     attributes: Mapping[str, int] = {}
+    domain: str = ""
+    """Empty for ONNX's own."""
 
 
 def model(
     nodes: Sequence[Node],
-    weights: Mapping[str, NDArray[np.float32] | NDArray[np.int64]],
+    weights: Mapping[str, Weights],
     inputs: Mapping[str, Sequence[int | str]],
     outputs: Mapping[str, Sequence[int | str]],
 ) -> bytes:
@@ -44,7 +49,8 @@ def model(
     graph += b"".join(_bytes(5, _tensor(name, value)) for name, value in weights.items())
     graph += b"".join(_bytes(11, _value(name, shape)) for name, shape in inputs.items())
     graph += b"".join(_bytes(12, _value(name, shape)) for name, shape in outputs.items())
-    return _int(1, IR_VERSION) + _bytes(7, graph) + _bytes(8, _int(2, OPSET))
+    opsets = _bytes(8, _int(2, OPSET)) + _bytes(8, _bytes(1, ONNXRUNTIME.encode()) + _int(2, 1))
+    return _int(1, IR_VERSION) + _bytes(7, graph) + opsets
 
 
 def _varint(value: int) -> bytes:
@@ -69,10 +75,10 @@ def _node(node: Node) -> bytes:
         _bytes(5, _bytes(1, name.encode()) + _int(3, value) + _int(20, INT_ATTRIBUTE))
         for name, value in node.attributes.items()
     ]
-    return b"".join([*names, _bytes(4, node.operator.encode()), *attributes])
+    return b"".join([*names, _bytes(4, node.operator.encode()), *attributes, _bytes(7, node.domain.encode())])
 
 
-def _tensor(name: str, value: NDArray[np.float32] | NDArray[np.int64]) -> bytes:
+def _tensor(name: str, value: Weights) -> bytes:
     sizes = b"".join(_int(1, size) for size in value.shape)
     return (
         sizes

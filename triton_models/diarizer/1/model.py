@@ -25,5 +25,6 @@ class TritonPythonModel:
     def _answer(self, request: Any, cancelled: tensors.Cancelled) -> dict[str, tensors.Array]:
         samples = recognition.samples(request)
         options = Options.parse(tensors.text(request, "options"))
-        found = self._diarizer.diarize(samples, options, tensors.array(request, "known"), cancelled)
+        known, likely = tensors.array(request, "known"), tensors.array(request, "speech")
+        found = self._diarizer.diarize(samples, options, known, cancelled, likely)
         return found._asdict()

@@ -22,7 +22,7 @@ from triton_models.shared.silero import WINDOW, Silero
 
 MOST_SECONDS = 1800
 """Audio beyond this is refused: memory and time grow with it. Cut it and link the parts by their centroids."""
-STEP = 20  # frames from one window to the next
+STEP = 30  # frames from one window to the next
 TELLING = 100  # frames: shorter windows tell too little to say who there is
 DIFFERENT, ALIKE = 0.4, 0.7
 """Cosines of a window's two halves below which they are two people's for certain, and above which they are one's."""
@@ -68,6 +68,7 @@ class Diarizer:
         options: Options | None = None,
         known: Floats | None = None,
         cancelled: Callable[[], bool] = lambda: False,
+        likely: Floats | None = None,
     ) -> Diarization:
         """Finds the speakers of a recording. The same input always gives the same.
 
@@ -76,16 +77,21 @@ class Diarizer:
             options: How many speakers there may be; any number when None.
             known: float32[k, SIZE]: voices of people who may be among them; they get the numbers 0 to k - 1.
             cancelled: Asked between batches of work.
+            likely: float32[windows]: Silero's probabilities of speech for each WINDOW of the samples, where they are
+                known already; the last window may be incomplete.
 
         Raises:
-            InputError: the audio is too long, or `known` holds no voices.
+            InputError: the audio is too long, `known` holds no voices, or `likely` is not for these samples.
             CancelledError: `cancelled` said so.
         """
         if len(samples) > MOST_SECONDS * RATE:
             raise InputError(f"samples: at most {MOST_SECONDS} seconds at once; cut the audio, link by centroids")
         known = _checked(known)
         padded = np.pad(samples, (0, -len(samples) % WINDOW))
-        probabilities, _ = self._silero.probabilities(padded, cancelled=cancelled)
+        if likely is None:
+            probabilities, _ = self._silero.probabilities(padded, cancelled=cancelled)
+        else:
+            probabilities = _fitting(likely, len(padded) // WINDOW)
         if not len(probabilities):
             return _nobody(known)
         spectra = mel.spectra(samples)
@@ -123,6 +129,15 @@ def _checked(known: Floats | None) -> Floats:
     return voices
 
 
+def _fitting(likely: Floats, windows: int) -> Floats:
+    """The probabilities that came with the audio. Raises InputError when they are none, or for other audio."""
+    if likely.shape != (windows,):
+        raise InputError(f"speech: must be {windows} numbers, one for every {WINDOW} samples; not {likely.shape}")
+    if not ((likely >= 0) & (likely <= 1)).all():
+        raise InputError("speech: must be probabilities, from 0 to 1")
+    return likely
+
+
 def _nobody(known: Floats) -> Diarization:
     """The answer for audio without speech."""
     none = np.zeros((0, 2), np.float32)
@@ -130,7 +145,7 @@ def _nobody(known: Floats) -> Diarization:
 
 
 def _windows(segments: Sequence[Segment]) -> Windows:
-    """A window every 0.2 s, evenly spread; towards a segment's end only the short ones still fit."""
+    """A window every 0.3 s, evenly spread; towards a segment's end only the short ones still fit."""
     numbers, starts, lengths = [], [], []
     for number, segment in enumerate(segments):
         length = segment.end - segment.start

@@ -25,6 +25,9 @@ SHORT = 80  # frames of the windows that place boundaries
 STEP = 20  # lengths that an embedding can be had for are multiples of this
 LEAST = 40  # frames below which an embedding says nothing
 LAYERS = 3
+WIDE = 1
+"""Layers, from the input on, that compute in floats. What the network hears spans five powers of ten, which eight bits
+do not hold; the layers behind it see values between -1 and 1, and embeddings stay alike to a thousandth."""
 BATCH = 64  # windows in a run: 20 MB
 REMEDY = "run `make setup`, or `pip install --no-deps --requirement triton_models/weights.txt`"
 
@@ -80,11 +83,12 @@ def _graph(weights: Mapping[str, NDArray[np.float32]]) -> bytes:
     nodes = []
     before = "spectra"
     for layer in range(LAYERS):
-        names = [f"W{layer}", f"R{layer}", f"B{layer}"]
         biases = [_gates(weights[f"lstm.bias_{kind}_l{layer}"]) for kind in ("ih", "hh")]
-        values = [_gates(weights[f"lstm.weight_{kind}_l{layer}"]) for kind in ("ih", "hh")] + [np.concatenate(biases)]
-        constants |= {name: value[None] for name, value in zip(names, values, strict=True)}
-        nodes.append(onnx.Node("LSTM", [before, *names], [f"Y{layer}"], {"hidden_size": SIZE}))
+        matrices = [_gates(weights[f"lstm.weight_{kind}_l{layer}"]) for kind in ("ih", "hh")]
+        build = _wide if layer < WIDE else _narrow
+        node, values = build(before, layer, matrices, np.concatenate(biases))
+        constants |= values
+        nodes.append(node)
         before = f"H{layer}"
         nodes.append(onnx.Node("Squeeze", [f"Y{layer}", "direction"], [before]))
     constants |= {"projection": np.ascontiguousarray(weights["linear.weight"].T), "bias": weights["linear.bias"]}
@@ -95,6 +99,35 @@ def _graph(weights: Mapping[str, NDArray[np.float32]]) -> bytes:
         onnx.Node("Relu", ["shifted"], ["embeddings"]),
     ]
     return onnx.model(nodes, constants, {"spectra": ("frames", "n", BANDS)}, {"embeddings": ("lengths", "n", SIZE)})
+
+
+def _wide(
+    before: str, layer: int, matrices: list[NDArray[np.float32]], bias: NDArray[np.float32]
+) -> tuple[onnx.Node, dict[str, Any]]:
+    """A layer that computes in floats, with its weights."""
+    values = {f"W{layer}": matrices[0][None], f"R{layer}": matrices[1][None], f"B{layer}": bias[None]}
+    return onnx.Node("LSTM", [before, *values], [f"Y{layer}"], {"hidden_size": SIZE}), values
+
+
+def _narrow(
+    before: str, layer: int, matrices: list[NDArray[np.float32]], bias: NDArray[np.float32]
+) -> tuple[onnx.Node, dict[str, Any]]:
+    """A layer that multiplies in eight bits, with its weights: twice as fast."""
+    (w, ws, wz), (r, rs, rz) = (_quantised(matrix) for matrix in matrices)
+    names = [f"{kind}{layer}" for kind in ("W", "R", "B", "Ws", "Wz", "Rs", "Rz")]
+    values = dict(zip(names, (w, r, bias[None], ws, wz, rs, rz), strict=True))
+    inputs = [before, *names[:3], "", "", "", "", *names[3:]]  # no lengths, no initial states, no peepholes
+    attributes = {"hidden_size": SIZE}
+    return onnx.Node("DynamicQuantizeLSTM", inputs, [f"Y{layer}"], attributes, onnx.ONNXRUNTIME), values
+
+
+def _quantised(
+    matrix: NDArray[np.float32],
+) -> tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.int8]]:
+    """A matrix [outputs, inputs] as integers [1, inputs, outputs], with each output's scale and zero point."""
+    scales = np.abs(matrix).max(axis=1) / 127
+    integers = np.rint(matrix / scales[:, None]).astype(np.int8)
+    return integers.T[None], scales[None].astype(np.float32), np.zeros((1, len(matrix)), np.int8)
 
 
 def _gates(stacked: NDArray[np.float32]) -> NDArray[np.float32]:
