@@ -33,7 +33,7 @@ setup: $(VENV)/.installed ## Make the virtual environment
 
 tools: $(VENV)/.tools ## Add what tests and checks need to it
 
-demo: setup ## Ask a sample shop aloud and in writing (AUDIO=my.wav: with your own recording)
+demo: setup ## Ask a sample shop aloud and in writing, transcribe two people, teach it (AUDIO=my.wav: your own recording)
 	@$(RUN) python -m deploy.local.demo $(if $(AUDIO),--audio "$(AUDIO)")
 
 up: setup ## Bring everything up on this machine

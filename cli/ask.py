@@ -24,7 +24,12 @@ def ask(
     ] = None,
     audio: Annotated[
         Path | None,
-        typer.Option(help="A recording of the question, in any format.", exists=True, dir_okay=False, readable=True),
+        typer.Option(
+            help="A recording, in any format: a spoken question, or a conversation to ask about.",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+        ),
     ] = None,
     conversation: Annotated[
         str | None, typer.Option("--conversation", "-c", help="Continue this conversation; otherwise a new one begins.")
@@ -110,6 +115,7 @@ class Answer:
         self._as_json = as_json
         self._generation = ""
         self._line_open = False
+        self._progress_shown = False
 
     @property
     def started(self) -> bool:
@@ -126,6 +132,7 @@ class Answer:
             self._stop()
             raise typer.Exit(INTERRUPTED) from None
         finally:
+            self._end_progress()
             self._end_line()
         if not self._as_json:
             output.note(f"Continue with: parley ask -c {self._conversation.removeprefix('conversations/')} …")
@@ -140,12 +147,15 @@ class Answer:
 
     def _show(self, event: Json) -> None:
         """Shows one event."""
+        self._end_progress()
         match event:
             case {"textDelta": delta}:
                 self._text(delta.get("text", ""))
             case {"toolCall": call}:
                 self._end_line()
                 output.note(f"→ {call.get('tool', '')} {_arguments(call.get('arguments', {}))}".rstrip())
+            case {"toolProgress": progress}:
+                self._progress(progress)
             case {"toolResult": result}:
                 self._end_line()
                 self._tool_result(result)
@@ -170,6 +180,8 @@ class Answer:
                 count = len(table.get("rows", []))
                 more = ", cut off at the row limit" if table.get("truncated") else ""
                 output.note(f"{count} row{'' if count == 1 else 's'}{more}, {took}")
+            case {"transcript": transcript} if transcript.get("speakers") and len(transcript["segments"]) > 1:
+                _conversation_heard(transcript, took)
             case {"transcript": transcript}:
                 output.note(
                     f"heard “{transcript.get('text', '')}” ({transcript.get('duration', 0):.1f} s of audio, {took})"
@@ -178,6 +190,20 @@ class Answer:
                 output.note(f"✗ {error.get('message', 'failed')} ({took})")
             case {"text": text}:
                 output.note(text)
+
+    def _progress(self, progress: Json) -> None:
+        """Shows on a terminal how far a tool is; the next event takes the line away."""
+        if not sys.stderr.isatty():
+            return
+        left = output.seconds(progress.get("remaining"))
+        sys.stderr.write(f"\r{progress.get('progress', 0):.0%} transcribed" + (f", {left:.0f} s left" if left else ""))
+        sys.stderr.flush()
+        self._progress_shown = True
+
+    def _end_progress(self) -> None:
+        if self._progress_shown:
+            sys.stderr.write("\r\033[K")
+            self._progress_shown = False
 
     def _text(self, text: str) -> None:
         output.write(text)
@@ -196,6 +222,18 @@ class Answer:
             with suppress(CommandError):
                 self._client.post(f"/api/v1/{self._generation}:cancel", {})
         output.note("Stopped.")
+
+
+def _conversation_heard(transcript: Json, took: str) -> None:
+    """Shows a recording of several segments: who speaks, and who said what when."""
+    speakers = transcript["speakers"]
+    names = {speaker["id"]: str(speaker.get("displayName") or speaker["id"]) for speaker in speakers}
+    each = ", ".join(f"{names[speaker['id']]} {speaker.get('seconds', 0):.0f} s" for speaker in speakers)
+    output.note(f"heard {transcript.get('duration', 0):.1f} s of audio: {each} ({took})")
+    for segment in transcript["segments"]:
+        minutes, seconds = divmod(int(segment.get("start", 0)), 60)
+        name = names.get(segment.get("speaker", ""), "?")
+        output.write(f"[{minutes}:{seconds:02}] {name}: {segment.get('text', '')}\n")
 
 
 def _arguments(arguments: Json) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 from urllib.parse import quote, urlsplit
 
 import typer
@@ -21,6 +21,7 @@ CONNECT_SECONDS = 5.0
 # Between two bytes of an answer: a long recording is transcribed before the first one comes.
 READ_SECONDS = 600.0
 PAGE = 200
+UPLOAD_PIECE = 1 << 16
 
 Json = dict[str, Any]
 
@@ -71,6 +72,10 @@ class Gateway:
         """PATCHes JSON for JSON. Raises ServerError, GatewayUnreachableError."""
         return self._json("PATCH", path, json=body, params=parameters)
 
+    def put(self, path: str, body: Json) -> Json:
+        """PUTs JSON for JSON. Raises ServerError, GatewayUnreachableError."""
+        return self._json("PUT", path, json=body)
+
     def delete(self, path: str) -> Json:
         """DELETEs. Raises ServerError, GatewayUnreachableError."""
         return self._json("DELETE", path)
@@ -93,7 +98,14 @@ class Gateway:
             if not token or (limit is not None and len(found) >= limit):
                 return found
 
-    def events(self, path: str, body: Json, last: str) -> Generator[Json, None, None]:
+    def follow(self, path: str) -> Generator[Json, None, None]:
+        """GETs a stream and yields its events as they arrive. Raises ServerError for an answer that is an error."""
+        with self._stream("GET", path) as response:
+            for line in response.iter_lines():
+                if line.strip():
+                    yield self._event(line)
+
+    def events(self, path: str, body: Json, last: str | tuple[str, ...]) -> Generator[Json, None, None]:
         """POSTs JSON and yields the events of the answer as they arrive, the one that carries an error included.
 
         Closing the iterator closes the connection.
@@ -101,12 +113,13 @@ class Gateway:
         Args:
             path: The streaming method.
             body: Its request.
-            last: The field that only the last event has. Raises IncompleteError when the stream ends without it.
+            last: The field, or one of the fields, that only the last event has. Raises IncompleteError when the stream
+                ends without it.
 
         Raises:
             ServerError: the answer is an error, or an event of it carries one.
         """
-        complete = False
+        complete, ends = False, (last,) if isinstance(last, str) else last
         with self._stream("POST", path, json=body) as response:
             for line in response.iter_lines():
                 if not line.strip():
@@ -115,23 +128,50 @@ class Gateway:
                 yield event
                 if "error" in event:
                     raise from_status(event["error"])
-                complete = complete or last in event
+                complete = complete or any(end in event for end in ends)
         if not complete:
-            raise IncompleteError(last)
+            raise IncompleteError(ends[0])
 
-    def upload(self, path: str, file: Path, fields: dict[str, str], sent: Callable[[int], None]) -> bytes:
-        """POSTs a file as multipart/form-data and returns the body of the answer.
+    def upload(self, path: str, file: Path, sent: Callable[[int], None]) -> Json:
+        """POSTs a file as it is, piece by piece, for JSON.
 
         Args:
             path: Where to.
-            file: The file, sent as the part `file`.
-            fields: The other parts.
-            sent: Told how many bytes of the file were sent so far.
+            file: The file.
+            sent: Told how many bytes of it were sent so far.
         """
-        with file.open("rb") as source:
-            body = {"file": (file.name, _Counting(source, sent))}
-            with self._stream("POST", path, data=fields, files=body) as response:
-                return response.read()
+
+        def pieces() -> Iterator[bytes]:
+            with file.open("rb") as source:
+                while piece := source.read(UPLOAD_PIECE):
+                    yield piece
+                    sent(source.tell())
+
+        return self._json("POST", path, content=pieces(), headers={"content-type": "application/octet-stream"})
+
+    def download(self, path: str, body: Json, file: Path) -> int:
+        """POSTs JSON and writes the answer's bytes to a file, which appears when it is whole; returns their number.
+
+        Args:
+            path: Where to.
+            body: The request.
+            file: Where the bytes go; one that is there is replaced.
+        """
+        partial = file.with_name(f".{file.name}.part")
+        try:
+            with self._stream("POST", path, json=body) as response, partial.open("wb") as target:
+                for piece in response.iter_bytes():
+                    target.write(piece)
+            size = partial.stat().st_size
+            partial.replace(file)
+            return size
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def bytes_of(self, path: str) -> Iterator[bytes]:
+        """GETs bytes, piece by piece. Raises ServerError, GatewayUnreachableError."""
+        with self._stream("GET", path) as response:
+            yield from response.iter_bytes()
 
     def _json(self, method: str, path: str, **request: Any) -> Json:
         with self._stream(method, path, **request) as response:
@@ -163,23 +203,6 @@ class Gateway:
             raise CommandError(f"no answer from {self.url} within {READ_SECONDS:g} s. Ask again.") from None
         except httpx.HTTPError as error:
             raise CommandError(f"the connection to {self.url} broke off ({_brief(error)}). Ask again.") from None
-
-
-class _Counting:
-    """A file that tells how far it was read."""
-
-    def __init__(self, file: BinaryIO, sent: Callable[[int], None]) -> None:
-        self._file, self._sent = file, sent
-
-    def read(self, size: int = -1) -> bytes:
-        """Reads on."""
-        data = self._file.read(size)
-        self._sent(self._file.tell())
-        return data
-
-    def fileno(self) -> int:
-        """Lets the HTTP client ask the system for the length."""
-        return self._file.fileno()
 
 
 def _brief(error: Exception) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cli import ask, conversations, models, output, sql, stack, transcribe
+from cli import ask, conversations, knowledge, listen, models, output, sql, stack, transcribe
 from cli.errors import CommandError
 
 
@@ -62,6 +62,8 @@ app.command(rich_help_panel=STACK)(stack.status)
 app.command(rich_help_panel=STACK)(stack.logs)
 app.command(rich_help_panel=CLIENT)(ask.ask)
 app.command(rich_help_panel=CLIENT)(transcribe.transcribe)
+app.command(rich_help_panel=CLIENT)(listen.listen)
+knowledge.register(sql.app)
 app.add_typer(sql.app, name="sql", rich_help_panel=CLIENT)
 app.add_typer(conversations.app, name="conversations", rich_help_panel=CLIENT)
 app.command(rich_help_panel=CLIENT)(models.models)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import enum
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,15 @@ from cli.errors import CommandError, ServerError, UsageError
 from cli.gateway import DEFAULT, Gateway, GatewayOption, Json, resource
 from cli.output import JsonOption
 
+
+class FileFormat(enum.StrEnum):
+    """What a result may be written as."""
+
+    CSV = "csv"
+    XLSX = "xlsx"
+    ARROW = "arrow"
+
+
 app = typer.Typer(no_args_is_help=True, help="Databases: register them, ask them questions, run SQL that only reads.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The database.")]
@@ -26,6 +36,10 @@ DatabaseOption = Annotated[
     ),
 ]
 MaxRows = Annotated[int, typer.Option(help="At most this many rows; 0: the deployment's default.", min=0)]
+ConfirmOption = Annotated[
+    bool,
+    typer.Option("--confirm-cost", help="Run it although it is estimated to cost more than the deployment's ceiling."),
+]
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print the rows as CSV.")]
 
 
@@ -161,7 +175,12 @@ def ask(
     database: DatabaseOption = None,
     engine: Annotated[str, typer.Option(help="What writes the SQL: embedded, or a chat model's id.")] = "",
     max_rows: MaxRows = 0,
+    guess: Annotated[bool, typer.Option("--guess", help="Answer the likeliest reading, ask nothing back.")] = False,
+    candidates: Annotated[
+        int, typer.Option(help="Statements that a chat model writes; the one that most agree on is run.", min=0, max=32)
+    ] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Write the SQL, do not run it.")] = False,
+    confirm_cost: ConfirmOption = False,
     as_csv: CsvOption = False,
     gateway: GatewayOption = DEFAULT,
     as_json: JsonOption = False,
@@ -171,13 +190,16 @@ def ask(
     Shows the SQL, its rows, and a sentence that answers.
     """
     with Gateway(gateway) as client:
-        name = _database(client, database)
+        name = chosen_database(client, database)
         body: Json = {"question": question, "engine": engine}
         if dry_run:
             query = client.post(f"/api/v1/{name}:generateQuery", body).get("query", {})
             output.document(query) if as_json else _explain(query)
             return
-        events = client.events(f"/api/v1/{name}:ask", body | {"maxRows": max_rows}, last="answer")
+        asked = body | {"maxRows": max_rows} | ({"confirmCost": True} if confirm_cost else {})
+        asked |= {"guess": True} if guess else {}
+        asked |= {"thinking": {"candidates": candidates}} if candidates else {}
+        events = client.events(f"/api/v1/{name}:ask", asked, last=("answer", "clarification"))
         _show(events, as_json, as_csv)
 
 
@@ -186,21 +208,127 @@ def run(
     statement: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT; `-` reads it from standard input.")],
     database: DatabaseOption = None,
     max_rows: MaxRows = 0,
+    skip: Annotated[int, typer.Option(help="Leave out so many rows at the beginning: the next page.", min=0)] = 0,
     timeout: Annotated[float, typer.Option(help="Seconds; 0: the deployment's default.", min=0)] = 0,
+    confirm_cost: ConfirmOption = False,
+    file: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the whole result to this file.", dir_okay=False)
+    ] = None,
+    form: Annotated[
+        FileFormat | None, typer.Option("--format", help="Of that file; else its name says: .csv, .xlsx, .arrow.")
+    ] = None,
     as_csv: CsvOption = False,
     gateway: GatewayOption = DEFAULT,
     as_json: JsonOption = False,
 ) -> None:
-    """Run one reading statement and print its rows."""
+    """Run one reading statement and print its rows, or write them to a file."""
     body: Json = {"sql": sys.stdin.read() if statement == "-" else statement, "maxRows": max_rows}
+    if confirm_cost:
+        body["confirmCost"] = True
+    if file is not None or form is not None:
+        kind = _file_format(file, form)
+        assert file is not None
+        with Gateway(gateway) as client:
+            name = chosen_database(client, database)
+            size = client.download(f"/api/v1/{name}:exportQuery", body | {"format": f"EXPORT_FORMAT_{kind}"}, file)
+        output.note(f"Wrote {file}, {size:,} bytes.")
+        return
+    if skip:
+        body["skip"] = str(skip)
     if timeout:
         body["timeout"] = f"{timeout:.9f}s"
     with Gateway(gateway) as client:
-        name = _database(client, database)
+        name = chosen_database(client, database)
         _show(client.events(f"/api/v1/{name}:executeQuery", body, last="summary"), as_json, as_csv)
 
 
-def _database(client: Gateway, given: str | None) -> str:
+def _file_format(file: Path | None, form: FileFormat | None) -> str:
+    """The name of an export's format. Raises UsageError where nothing says it, or there is no file."""
+    if file is None:
+        raise UsageError("--format: say the file too: --output FILE. Rows go to standard output with --csv.")
+    if form is not None:
+        return form.value.upper()
+    ending = file.suffix.removeprefix(".").lower()
+    if ending not in {known.value for known in FileFormat}:
+        raise UsageError(f"--output: {file.name} does not say its format. Add --format csv, xlsx or arrow.")
+    return ending.upper()
+
+
+@app.command()
+def explain(
+    statement: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT; `-` reads it from standard input.")],
+    database: DatabaseOption = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Run it and its rewrites, to say how long they take.")
+    ] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Show the database's plan too.")] = False,
+    gateway: GatewayOption = DEFAULT,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a statement costs, what it reads in full, and what would make it cost less."""
+    body: Json = {"sql": sys.stdin.read() if statement == "-" else statement, "measure": measure}
+    with Gateway(gateway) as client:
+        found = client.post(f"/api/v1/{chosen_database(client, database)}:explainQuery", body)
+    if as_json:
+        output.document(found)
+    else:
+        output.write("\n".join(_explained(found, plan)) + "\n")
+
+
+def _explained(found: Json, plan: bool) -> Iterator[str]:
+    """An explanation, line by line."""
+    took = f", took {output.milliseconds(found['elapsed'])}" if "elapsed" in found else ""
+    confirm = ", above the ceiling: it needs --confirm-cost" if found.get("needsConfirmation") else ""
+    yield f"cost {found.get('cost', 0):,.0f}{took}{confirm}"
+    for scan in found.get("scans", []):
+        kept = f", for those with {scan['filter']}" if scan.get("filter") else ""
+        yield f"reads all {int(scan.get('rows', 0)):,} rows of {scan['table']}{kept}"
+    for index in found.get("indexes", []):
+        yield f"an index would help; {index['reason']}\n  {index['statement']};"
+    for rewrite in found.get("rewrites", []):
+        took = f", took {output.milliseconds(rewrite['elapsed'])}" if "elapsed" in rewrite else ""
+        yield f"cost {rewrite.get('cost', 0):,.0f}{took} when written so; {rewrite['reason']}\n  {rewrite['sql']};"
+    if plan:
+        yield found.get("plan", "")
+
+
+semantics = typer.Typer(no_args_is_help=True, help="The semantic layer: synonyms, metrics and joins, as YAML.")
+app.add_typer(semantics, name="semantics")
+
+
+@semantics.command("get")
+def semantics_get(name: Name, gateway: GatewayOption = DEFAULT) -> None:
+    """Print a database's semantic layer."""
+    with Gateway(gateway) as client:
+        output.write(client.get(f"/api/v1/{resource('databases', name)}/semanticLayer").get("yaml", ""))
+
+
+@semantics.command("set")
+def semantics_set(
+    name: Name,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The YAML file; `-` reads standard input.")],
+    gateway: GatewayOption = DEFAULT,
+    as_json: JsonOption = False,
+) -> None:
+    """Replace a database's semantic layer by a file; an empty one removes it.
+
+    Every table and column that it names must be there, every metric and join must run; else nothing changes.
+    """
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"FILE: {file} cannot be read as text: {error}.") from None
+    with Gateway(gateway) as client:
+        found = client.put(f"/api/v1/{resource('databases', name)}/semanticLayer", {"yaml": text})
+    if as_json:
+        output.document(found)
+        return
+    for warning in found.get("warnings", []):
+        output.note(f"warning: {warning}")
+    output.note(f"The semantic layer of {name} is in use." if text.strip() else f"{name} has no semantic layer now.")
+
+
+def chosen_database(client: Gateway, given: str | None) -> str:
     """databases/{database}: the one named, or the only one there is. Raises UsageError when that is not clear."""
     if given:
         return resource("databases", given)
@@ -245,8 +373,21 @@ def _show(events: Iterator[Json], as_json: bool, as_csv: bool) -> None:
                         output.write(answer.get("text", "") + "\n")
                 case {"summary": summary}:
                     rows.end(summary)
+                case {"step": step}:
+                    output.note(step.get("text", ""))
+                case {"clarification": back}:
+                    _show_choices(back)
     finally:
         rows.flush()
+
+
+def _show_choices(back: Json) -> None:
+    """Shows a question back: its choices with the statements that `parley sql run` takes."""
+    output.write(back.get("text", "") + "\n")
+    for number, choice in enumerate(back.get("choices", []), 1):
+        output.write(f"{number}. {choice.get('text', '')}\n")
+        output.note(f"   {choice.get('sql', '')}")
+    output.note("Run one of these with `parley sql run`, or ask again with --guess.")
 
 
 class Rows:

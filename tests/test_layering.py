@@ -12,7 +12,7 @@ SERVICES = sorted(path.name for path in (ROOT / "services").iterdir() if (path /
 # The edge of a service: what talks gRPC, and what puts the parts together.
 EDGE = {
     *("servicer.py", "knowledge_servicer.py", "transcription_servicer.py", "openai.py", "riva.py"),
-    *("__main__.py", "converters.py", "tool_clients.py", "triton_models.py"),
+    *("__main__.py", "converters.py", "tool_clients.py", "speech.py", "triton_models.py"),
 }
 
 

@@ -2,8 +2,9 @@
 
     python -m deploy.local.demo [--audio my.wav]
 
-It runs a stack of its own (own folder, free ports), asks real questions, checks every answer against the database,
-shows the way that each request took from its real trace, and stops everything again.
+Then a conversation becomes a transcript with its speakers' names, and a correction is learned. It runs a stack of its
+own (own folder, free ports), asks real questions, checks every answer against the database, shows the way that requests
+took from their real traces, and stops everything again.
 """
 
 from __future__ import annotations
@@ -19,21 +20,25 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import grpc
 from google.protobuf import json_format
+from google.rpc import error_details_pb2 as error_details_pb2  # JSON shows a refusal's details by their types
 from rich.console import Console
 
-from deploy.local import espeak, ports, sample_shop, stack
+from deploy.local import demo_talk, espeak, ports, sample_shop, stack
 from deploy.local.demo_check import DemoFailedError, Question, Shop
+from deploy.local.demo_talk import Talk
 from deploy.local.demo_view import View
 from deploy.local.settings import StackSettings
 from deploy.local.supervisor import StartError
 from deploy.local.tracing import Receiver, Root, hops
 from gateway.config import EnvoyMissingError
+from parley.asr.v1 import asr_pb2_grpc
 from parley.chat.v1 import chat_pb2, chat_pb2_grpc
 from parley.sql.v1 import sql_pb2, sql_pb2_grpc
 
@@ -51,6 +56,14 @@ SPOKEN = Question(
 )
 ENGLISH = Question("Which five products cost the most?", "SELECT name FROM products ORDER BY price DESC LIMIT 5")
 VIETNAMESE = Question("Có bao nhiêu khách hàng ở Đà Lạt?", "SELECT count(*) FROM customers WHERE city = 'Đà Lạt'")
+# “Best” means nothing to the engine until somebody says what it is to mean.
+BEST = (
+    "SELECT c.name, sum(i.quantity * i.unit_price) AS spent FROM customers AS c JOIN orders AS o "
+    "ON o.customer_id = c.id JOIN order_items AS i ON i.order_id = o.id WHERE c.city = '{}' "
+    "GROUP BY c.id, c.name ORDER BY spent DESC LIMIT {}"
+)
+TAUGHT = Question("Who are the five best customers in Hanoi?", BEST.format("Hanoi", 5))
+PARAPHRASED = Question("Which are the three best customers in Huế?", BEST.format("Hue", 3))
 OPENAI = Question("How many orders were cancelled?", "SELECT count(*) FROM orders WHERE status = 'cancelled'")
 
 
@@ -63,6 +76,7 @@ class Demo:
         shop: The database.
         recording: The spoken question.
         asked: What it says; None for a person's own recording.
+        talk: The conversation of two people.
         folder: Where files may be written.
         view: Prints.
     """
@@ -74,6 +88,7 @@ class Demo:
         shop: Shop,
         recording: Path,
         asked: Question | None,
+        talk: Talk,
         folder: Path,
         view: View,
     ) -> None:
@@ -82,6 +97,7 @@ class Demo:
         self._shop = shop
         self._recording = recording
         self._asked = asked
+        self._talk = talk
         self._folder = folder
         self._view = view
         self._channel = grpc.insecure_channel(address)
@@ -95,6 +111,8 @@ class Demo:
             self._spoken_over_rest()
             self._typed()
             self._openai()
+            self._conversation_of_two()
+            self._correction()
 
     def _register(self) -> None:
         """Registers the shop."""
@@ -143,8 +161,16 @@ class Demo:
         self._verify(tables, question)
         self._way("Python stub, gRPC", root, began, ended, SPOKEN_WAY if request.attachments else TYPED_WAY)
 
-    def _show(self, events: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Shows the events as they come and returns the tables. Raises DemoFailedError when the last is missing."""
+    def _show(self, events: Iterator[dict[str, Any]], *, refusal: bool = False) -> list[dict[str, Any]]:
+        """Shows the events as they come and returns the tables.
+
+        Args:
+            events: Those of an answer.
+            refusal: Whether a tool may refuse.
+
+        Raises:
+            DemoFailedError: The last event is missing, or a tool failed.
+        """
         tables, open_line, last = [], False, ""
         for event in events:
             match event:
@@ -159,6 +185,8 @@ class Demo:
                     tables.append(table)
                     self._view.statement(table.get("sql", ""))
                     self._view.table(table.get("columns", []), table.get("rows", []))
+                case {"toolResult": {"error": _}} if refusal:
+                    pass
                 case {"toolResult": {"error": error}} | {"error": error}:
                     raise DemoFailedError(str(error.get("message", error)))
             last = next((key for key in event if key != "sequence"), last)
@@ -195,27 +223,31 @@ class Demo:
                 }
             ]
         }
-        file = self._folder / "question.json"
-        file.write_text(json.dumps(body))
-        root = Root.new()
-        url = f"{self._url}/api/v1/{conversation}/messages:send"
-        command = ["curl", "-sSN", "-H", "content-type: application/json", "-H", f"traceparent: {root.traceparent}"]
-        command += ["--data-binary", f"@{file.name}", url]
-        self._view.code(shlex.join(command), "bash")
-        began = time.time_ns()
-        events = []
-        for line in self._lines(command, url, file, root):
-            self._view.line(line if len(line) <= 300 else f"{line[:300]} … ({len(line) - 300} more characters)")
-            try:
-                events.append(json.loads(line))
-            except ValueError:
-                raise DemoFailedError(f"the answer is not lines of JSON: {line[:200]!r}") from None
+        root, began = Root.new(), time.time_ns()
+        events = self._posted(f"{conversation}/messages:send", body, "question.json", root)
         ended = time.time_ns()
         tables = [event["toolResult"]["table"] for event in events if "table" in event.get("toolResult", {})]
         if not events or "done" not in events[-1]:
             raise DemoFailedError(f"the stream did not end with done: {events[-1:]}")
         self._verify(tables, self._asked)
         self._way("curl, HTTP/1.1 and JSON", root, began, ended, SPOKEN_WAY)
+
+    def _posted(self, path: str, body: dict[str, Any], name: str, root: Root) -> list[dict[str, Any]]:
+        """Posts JSON as a person would, from a file of that name, and shows and returns the lines of the answer."""
+        file = self._folder / name
+        file.write_text(json.dumps(body, ensure_ascii=False))
+        url = f"{self._url}/api/v1/{path}"
+        command = ["curl", "-sSN", "-H", "content-type: application/json", "-H", f"traceparent: {root.traceparent}"]
+        command += ["--data-binary", f"@{file.name}", url]
+        self._view.code(shlex.join(command), "bash")
+        answers: list[dict[str, Any]] = []
+        for line in self._lines(command, url, file, root):
+            self._view.line(line if len(line) <= 300 else f"{line[:300]} … ({len(line) - 300} more characters)")
+            try:
+                answers.append(json.loads(line))
+            except ValueError:
+                raise DemoFailedError(f"the answer is not lines of JSON: {line[:200]!r}") from None
+        return answers
 
     def _lines(self, command: list[str], url: str, file: Path, root: Root) -> Iterator[str]:
         """The lines of the answer, as they arrive: from curl, or where there is none from httpx."""
@@ -277,6 +309,58 @@ class Demo:
         except OpenAIError as error:
             raise DemoFailedError(f"the OpenAI SDK reports: {error}") from error
         return said, began
+
+    def _conversation_of_two(self) -> None:
+        self._view.heading(5, "A conversation of two people: who said what")
+        self._view.code(
+            'known = [KnownSpeaker(name="Anna", audio=anna), KnownSpeaker(name="Ben", audio=ben)]\n'
+            "config = RecognitionConfig(diarization=DiarizationConfig(known_speakers=known), hints=likely)\n"
+            "asr.Recognize(RecognizeRequest(config=config, audio=talk))",
+            "python",
+        )
+        self._view.person(f"♪ {self._talk.conversation.name} (two of espeak-ng's voices)")
+        root, began = Root.new(), time.time_ns()
+        asr = asr_pb2_grpc.SpeechRecognitionStub(self._channel)
+        found = asr.Recognize(
+            demo_talk.request(self._talk), timeout=120, metadata=(("traceparent", root.traceparent),)
+        ).transcript
+        ended = time.time_ns()
+        for segment in found.segments:
+            self._view.turn(segment.speaker, segment.start, segment.text)
+        self._view.checked(demo_talk.check(found.segments))
+        self._way("Python stub, gRPC", root, began, ended, {"asr"})
+
+    def _correction(self) -> None:
+        self._view.heading(6, "A correction, learned at once")
+        self._view.person(TAUGHT.text)
+        if self._knows(TAUGHT):
+            raise DemoFailedError(f"there is nothing to teach: {TAUGHT.text!r} is answered right")
+        self._view.checked("not answered: nobody has said yet what “best” is to mean")
+        self._view.console.print()
+        self._view.person("Whoever spent the most. This would have been right:")
+        self._view.statement(TAUGHT.sql)
+        body = {"question": TAUGHT.text, "verdict": "VERDICT_WRONG", "correctedSql": TAUGHT.sql}
+        (answer,) = self._posted(f"{DATABASE}:submitFeedback", body, "feedback.json", Root.new()) or ({},)
+        if "example" not in answer:
+            raise DemoFailedError(f"the correction was not taken: {answer}")
+        for question in (TAUGHT, PARAPHRASED):
+            self._view.console.print()
+            self._view.person(question.text)
+            self._verify(self._asked_in_chat(question), question)
+
+    def _asked_in_chat(self, question: Question, *, refusal: bool = False) -> list[dict[str, Any]]:
+        """The tables that a typed question leads to, shown as they come; a refusal leads to none where it may be."""
+        request = chat_pb2.SendMessageRequest(conversation=self._conversation(), text=question.text)
+        events = (json_format.MessageToDict(event) for event in self._chat.SendMessage(request, timeout=120))
+        return self._show(events, refusal=refusal)
+
+    def _knows(self, question: Question) -> bool:
+        """Whether a question is answered right already; shows what is said."""
+        tables = self._asked_in_chat(question, refusal=True)
+        try:
+            return bool(tables) and bool(self._shop.check(tables[-1], question))
+        except DemoFailedError:
+            return False
 
 
 @contextmanager
@@ -342,8 +426,11 @@ def demonstrate(folder: Path, recording: Path | None, view: View) -> None:
             recording = espeak.synthesise(SPOKEN.text, folder / "question.wav")
         except RuntimeError as error:
             raise DemoFailedError(str(error)) from error
-    with Receiver() as receiver, running(folder, receiver, view) as address:
-        Demo(address, receiver, shop, recording, asked, folder, view).run()
+    # The conversation is spoken while the stack starts.
+    with ThreadPoolExecutor(1) as pool, Receiver() as receiver:
+        talk = pool.submit(demo_talk.record, folder)
+        with running(folder, receiver, view) as address:
+            Demo(address, receiver, shop, recording, asked, talk.result(), folder, view).run()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sqlite3
 from collections.abc import Sequence
@@ -60,19 +61,18 @@ class Shop:
 
 def _contains(got: Sequence[Sequence[Any]], expected: Sequence[Sequence[Any]]) -> bool:
     """Whether there are as many rows as expected, each with the expected values; further columns do no harm."""
-    left = [[_value(value) for value in row] for row in got]
+    left = list(got)
     for row in expected:
-        wanted = {_value(value) for value in row}
-        match = next((candidate for candidate in left if wanted <= set(candidate)), None)
+        match = next((one for one in left if all(any(_same(a, b) for b in one) for a in row)), None)
         if match is None:
             return False
         left.remove(match)
     return not left
 
 
-def _value(value: Any) -> str:
-    """A value without its notation: 3, 3.0 and "3.00" are the same figure."""
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values are the same without their notation: 3, 3.0 and "3.00"; sums differ in their last digits."""
     try:
-        return f"{float(value):.6g}"
+        return math.isclose(float(one), float(other), rel_tol=1e-9)
     except (TypeError, ValueError):
-        return str(value)
+        return str(one) == str(other)

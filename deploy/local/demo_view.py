@@ -27,7 +27,8 @@ NEXT = (
     ("python -m deploy.local.sample_shop .parley/databases/shop.db", "the sample shop"),
     ("parley sql add shop .parley/databases/shop.db", "register it"),
     ('parley ask "Which products cost more than 500?"', "ask"),
-    ("parley transcribe question.wav --format srt", "subtitles"),
+    ('parley ask --audio meeting.m4a "Who spoke?"', "ask about a recording"),
+    ("parley transcribe meeting.m4a --speakers 3 --format srt", "subtitles, with who said what"),
 )
 
 
@@ -70,6 +71,16 @@ class View:
     def heard(self, text: str) -> None:
         """What was understood of a recording."""
         self.console.print(Text.assemble(("heard   ", "bold yellow"), f"“{safe(text)}”"))
+
+    def turn(self, speaker: str, start: float, text: str) -> None:
+        """What somebody said in a conversation; the start in seconds."""
+        self.console.print(
+            Text.assemble(
+                (f"{int(start) // 60}:{int(start) % 60:02}    ", "dim"),
+                (f"{safe(speaker):<6}", "bold yellow"),
+                safe(text),
+            )
+        )
 
     def statement(self, sql: str) -> None:
         """The statement that was run."""

@@ -12,7 +12,10 @@ import argparse
 import ctypes
 import subprocess
 import sys
+import tempfile
 import wave
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 AUDIO_OUTPUT_SYNCHRONOUS = 2
@@ -55,6 +58,35 @@ def synthesise(text: str, path: Path, *, voice: str = "en-us", rate: int = 160) 
     )
     if done.returncode:
         raise RuntimeError(f"eSpeak NG could not speak: {done.stderr.strip().splitlines()[-1:]}")
+    return path
+
+
+def converse(turns: Sequence[tuple[str, str]], path: Path, *, pause: float = 0.4, rate: int = 160) -> Path:
+    """Speaks a conversation into the WAV file `path` (as `synthesise`) and returns it.
+
+    Args:
+        turns: Who speaks, as a voice, and what is said.
+        path: The file to write.
+        pause: Silence behind each turn, in seconds.
+        rate: Words a minute.
+
+    Raises:
+        RuntimeError: as `synthesise`.
+    """
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor() as pool:
+        spoken = list(
+            pool.map(
+                lambda turn: synthesise(turn[1][1], Path(folder) / f"{turn[0]}.wav", voice=turn[1][0], rate=rate),
+                enumerate(turns),
+            )
+        )
+        with wave.open(str(path), "wb") as whole:
+            for number, part in enumerate(spoken):
+                with wave.open(str(part), "rb") as file:
+                    if number == 0:
+                        whole.setparams(file.getparams())
+                    whole.writeframes(file.readframes(file.getnframes()))
+                    whole.writeframes(bytes(2 * int(pause * file.getframerate())))
     return path
 
 

@@ -11,8 +11,9 @@ from services.chat.embedded import EmbeddedModel
 from services.chat.generation import Generator
 from services.chat.models import ModelInfo
 from services.chat.settings import ChatSettings
+from services.chat.speech import Speech
 from services.chat.store import MIGRATIONS, Store
-from services.chat.tool_clients import Databases, Speech, tools
+from services.chat.tool_clients import Databases, tools
 from services.chat.tools import ToolRegistry
 from services.chat.upstream import UpstreamModel
 from services.mesh.database import Database
@@ -31,11 +32,14 @@ class Application:
 
     def __init__(self, settings: ChatSettings) -> None:
         databases = Databases(settings.sql_target, settings.tool_timeout) if settings.sql_target else None
-        speech = Speech(settings.asr_target, settings.tool_timeout) if settings.asr_target else None
+        speech = None
+        if settings.asr_target:
+            speech = Speech(settings.asr_target, settings.tool_timeout, settings.recording_timeout)
         providers = Providers(settings.providers)
-        upstream = [UpstreamModel(providers, model) for model in providers.offers()]
+        upstream = [UpstreamModel(providers, model, settings.recording_tokens) for model in providers.offers()]
         catalog = Catalog([EmbeddedModel(), *upstream], settings.default_model)
-        generator = Generator(ToolRegistry.of(tools(databases, speech)), settings.max_tool_rounds)
+        offered = tools(databases, speech, settings.question_seconds)
+        generator = Generator(ToolRegistry.of(offered), settings.max_tool_rounds)
         check_database = databases.check if databases else _taken
         self.database = Database(settings.database_url.get_secret_value(), MIGRATIONS)
         self._conversations = Conversations(

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from services.chat.inquiries import asks_about_recording
 from services.chat.models import Choice, Options, PromptMessage, Role, ToolChoice
 from services.chat.tools import Attachment, ToolCall, ToolSpec
 from services.mesh.errors import InvalidArgument, TooLarge
@@ -289,7 +290,7 @@ class EmbeddedRequest:
         choice: How free the model is to call them.
         options: Limits.
         database: databases/{database} that questions are about; empty where none was named.
-        attachments: Audio of the last message.
+        attachments: Audio of the last message; where that asks about a recording, of the last one that has audio.
     """
 
     messages: tuple[PromptMessage, ...]
@@ -308,11 +309,14 @@ def embedded(request: CompletionRequest) -> EmbeddedRequest:
             raise InvalidArgument(field, f"is not supported by {request.model}; leave it out.")
     messages = payload["messages"]
     attachments: tuple[Attachment, ...] = ()
+    earlier: tuple[Attachment, ...] = ()
     prompts: list[PromptMessage] = []
     for i, message in enumerate(messages):
         text, audio = _content(message.get("content"), f"messages[{i}].content")
         prompts.append(_prompt(message, text, f"messages[{i}]"))
-        attachments = audio if i == len(messages) - 1 else ()
+        attachments, earlier = audio, audio or earlier
+    if not attachments and prompts[-1].role is Role.USER and asks_about_recording(prompts[-1].text):
+        attachments = earlier
     stop = payload.get("stop") or ()
     options = Options(
         max_tokens=payload.get("max_completion_tokens") or payload.get("max_tokens"),

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from services.chat.models import FinishReason, PromptMessage, Role, Usage
-from services.chat.tools import Attachment, ToolCall, ToolResult, Transcript
+from services.chat.tools import RECOGNIZE, Attachment, ToolCall, ToolResult, Transcript
 
 
 class State(StrEnum):
@@ -131,16 +131,29 @@ class Done:
 def prompt(history: Sequence[Message], text: str) -> tuple[PromptMessage, ...]:
     """A conversation as a model reads it: what was said and, where it was spoken, what was understood.
 
+    A recording stands there as the tool's answer that it was: what is said in it is not what the person says.
+
     Args:
         history: The earlier messages, oldest first.
         text: What the person says now.
     """
     prompts: list[PromptMessage] = []
     for message in history:
-        heard = " ".join(r.output.text for r in message.results if isinstance(r.output, Transcript))
+        spoken_by_them, recorded = [], []
+        for result in message.results:
+            if isinstance(result.output, Transcript) and result.output.recording:
+                recorded.append(result)
+            elif isinstance(result.output, Transcript):
+                spoken_by_them.append(result.output.text)
+        heard = " ".join(spoken_by_them)
         if heard and prompts and prompts[-1].role is Role.USER:
             spoken = f"{prompts[-1].text}\n{heard}".strip()
             prompts[-1] = PromptMessage(Role.USER, spoken)
+        for result in recorded:
+            # Unique in the conversation; within the message it was already.
+            call = f"{result.call_id}_{message.id}"
+            prompts.append(PromptMessage(Role.ASSISTANT, calls=(ToolCall(call, RECOGNIZE, {}),)))
+            prompts.append(PromptMessage(Role.TOOL, call_id=call, result=result))
         if message.text or message.role is Role.USER:
             prompts.append(PromptMessage(message.role, message.text))
     return (*prompts, PromptMessage(Role.USER, text))

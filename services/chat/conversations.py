@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
+from services.chat import turns
 from services.chat.catalog import Catalog
 from services.chat.conversation import Begun, Conversation, Done, Draft, Message, Question, Started, State, prompt
 from services.chat.generation import Generator
@@ -20,6 +21,7 @@ from services.chat.models import (
     TextDelta,
     ToolAnswered,
     ToolCalled,
+    ToolProgressed,
     Usage,
 )
 from services.chat.store import Store
@@ -31,7 +33,7 @@ log = telemetry.get_logger(__name__)
 
 # Raises NotFound for a database (databases/{database}) that does not exist.
 CheckDatabase = Callable[[str], Awaitable[None]]
-AnswerEvent = Started | TextDelta | ToolCalled | ToolAnswered | Usage | Done
+AnswerEvent = Started | TextDelta | ToolCalled | ToolProgressed | ToolAnswered | Usage | Done
 # Containers that hold audio as often as video, or say nothing of what they hold.
 AUDIO_TYPES = ("audio/", "video/", "application/ogg", "application/octet-stream")
 
@@ -43,7 +45,9 @@ class _Running:
     begun: Begun
     draft: Draft = field(default_factory=Draft)
     # Unbounded: the draft holds the same text anyway, and a slow client must not hold up the storing.
-    queue: asyncio.Queue[TextDelta | ToolCalled | ToolAnswered | Usage | None] = field(default_factory=asyncio.Queue)
+    queue: asyncio.Queue[TextDelta | ToolCalled | ToolProgressed | ToolAnswered | Usage | None] = field(
+        default_factory=asyncio.Queue
+    )
     task: asyncio.Task[tuple[Message, FinishReason]] | None = None
     stopped: bool = False
 
@@ -208,7 +212,11 @@ class Conversations:
         """Puts the events of an answer into the queue and the draft; stores the draft from time to time."""
         reason, saved, draft = FinishReason.STOP, time.monotonic(), run.draft
         request = ModelRequest(prompt(run.begun.history, question.text))
-        context = ToolContext(question.database or run.begun.conversation.database, question.attachments)
+        context = ToolContext(
+            question.database or run.begun.conversation.database,
+            question.attachments,
+            history=turns.of_messages(run.begun.history),
+        )
         async with aclosing(self._generator.run(model, request, context)) as events:
             async for event in events:
                 if isinstance(event, Finished):
@@ -220,7 +228,7 @@ class Conversations:
                     draft.calls.append(event.call)
                 elif isinstance(event, ToolAnswered):
                     draft.results.append(event.result)
-                else:
+                elif isinstance(event, Usage):
                     draft.usage = event
                 run.queue.put_nowait(event)
                 if time.monotonic() - saved >= self._save_seconds:

@@ -12,8 +12,8 @@ from parley.asr.v1 import asr_pb2
 from parley.chat.v1 import chat_pb2
 from parley.sql.v1 import sql_pb2
 from services.chat.conversation import Conversation, Message, State
-from services.chat.models import FinishReason, ModelInfo, Role, Usage
-from services.chat.tools import Column, Segment, Table, ToolCall, ToolResult, Transcript, Word
+from services.chat.models import FinishReason, ModelInfo, Role, ToolProgressed, Usage
+from services.chat.tools import Column, Segment, Speaker, Table, ToolCall, ToolResult, Transcript, Word
 from services.mesh import status
 
 ROLES = {Role.USER: chat_pb2.ROLE_USER, Role.ASSISTANT: chat_pb2.ROLE_ASSISTANT}
@@ -96,6 +96,12 @@ def tool_call(value: ToolCall) -> chat_pb2.ToolCall:
     return chat_pb2.ToolCall(id=value.id, tool=value.tool, arguments=arguments)
 
 
+def tool_progress(value: ToolProgressed) -> chat_pb2.ToolProgress:
+    """How far a tool is."""
+    remaining = None if value.remaining is None else duration(value.remaining)
+    return chat_pb2.ToolProgress(call_id=value.call_id, progress=value.progress, remaining=remaining)
+
+
 def tool_result(value: ToolResult) -> chat_pb2.ToolResult:
     """What a tool answered."""
     answer = chat_pb2.ToolResult(call_id=value.call_id, elapsed=duration(value.elapsed))
@@ -137,12 +143,15 @@ def transcript(value: Transcript) -> asr_pb2.Transcript:
             end=s.end,
             confidence=s.confidence,
             words=[asr_pb2.Word(text=w.text, start=w.start, end=w.end, confidence=w.confidence) for w in s.words],
+            number=number,
+            speaker=s.speaker,
         )
-        for s in value.segments
+        for number, s in enumerate(value.segments, start=1)
     ]
     return asr_pb2.Transcript(
         text=value.text,
         segments=segments,
+        speakers=[asr_pb2.Speaker(id=s.id, display_name=s.name, seconds=s.seconds) for s in value.speakers],
         language_code=value.language_code,
         duration=value.duration,
         model=value.model,
@@ -162,9 +171,12 @@ def from_rows(rows: Sequence[struct_pb2.ListValue]) -> list[tuple[Any, ...]]:
 def from_transcript(value: asr_pb2.Transcript) -> Transcript:
     """What was said."""
     segments = tuple(
-        Segment(
-            s.text, s.start, s.end, s.confidence, tuple(Word(w.text, w.start, w.end, w.confidence) for w in s.words)
-        )
-        for s in value.segments
+        Segment(s.text, s.start, s.end, s.confidence, tuple(map(from_word, s.words)), s.speaker) for s in value.segments
     )
-    return Transcript(value.text, segments, value.language_code, value.duration, value.model)
+    speakers = tuple(Speaker(s.id, s.display_name or s.id, s.seconds) for s in value.speakers)
+    return Transcript(value.text, segments, value.language_code, value.duration, value.model, speakers)
+
+
+def from_word(value: asr_pb2.Word) -> Word:
+    """A spoken word."""
+    return Word(value.text, value.start, value.end, value.confidence)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Sequence
 
-from services.chat import client_tools, phrasing
+from services.chat import client_tools, inquiries, phrasing, recording_phrases, recordings
 from services.chat.language import detect
 from services.chat.models import (
     Choice,
@@ -31,7 +31,7 @@ from services.chat.tools import ASK, LIST_DATABASES, ToolCall, Transcript
 ID = "parley-embedded"
 DESCRIPTION = (
     "No language model: explicit rules in English and Vietnamese that answer questions about registered databases, "
-    "transcribe attached audio and call the client's tools."
+    "transcribe attached recordings, find in them who said what, and call the client's tools."
 )
 
 
@@ -75,6 +75,8 @@ def _next(request: ModelRequest) -> ToolCall | str:
     if last.result.error is not None:
         return phrasing.explain(last.result.error, question, language)
     output = last.result.output
+    if isinstance(output, Transcript) and output.recording:
+        return _of_recording(_typed(request.messages), request)
     if isinstance(output, Transcript) and output.text and classify(_typed(request.messages)) is not Intent.TRANSCRIBE:
         return _decide(output.text, request)
     assert output is not None  # a result without an error has an output
@@ -82,7 +84,7 @@ def _next(request: ModelRequest) -> ToolCall | str:
 
 
 def _decide(question: str, request: ModelRequest) -> ToolCall | str:
-    """The rules: the client's tools, then small talk, then the database."""
+    """The rules: the client's tools, then a recording of the conversation, then small talk, then the database."""
     language = detect(question)
     number = sum(len(m.calls) for m in request.messages) + 1
     chosen = client_tools.choose(question, request.client_tools, request.choice)
@@ -90,6 +92,9 @@ def _decide(question: str, request: ModelRequest) -> ToolCall | str:
         return ToolCall(f"call_{number}", chosen[0].name, chosen[1])
     if request.client_tools and (request.choice.name or request.choice.choice is Choice.REQUIRED):
         return phrasing.unfillable(request.choice.name or request.client_tools[0].name, language)
+    about = _about_recording(question, request)
+    if about:
+        return about
     intent = classify(question)
     offered = {tool.name for tool in request.tools}
     if intent is Intent.LIST_DATABASES and LIST_DATABASES in offered:
@@ -99,6 +104,29 @@ def _decide(question: str, request: ModelRequest) -> ToolCall | str:
             return ToolCall(f"call_{number}", ASK, {"question": question})
         return phrasing.say(Intent.ABILITIES, language)
     return phrasing.say(intent, language)
+
+
+def _of_recording(typed: str, request: ModelRequest) -> str:
+    """What is said of a recording that has just been transcribed: what was asked about it, else what it is."""
+    about = _about_recording(typed, request)
+    if about:
+        return about
+    transcript = recordings.latest(request.messages)
+    assert transcript is not None  # the last message is one
+    language = detect(typed or transcript.text)
+    return recording_phrases.overview(transcript, language, lines=request.options.tables_in_text)
+
+
+def _about_recording(question: str, request: ModelRequest) -> str:
+    """The answer to a question about the newest recording of the conversation; empty where it is about none."""
+    transcript = recordings.latest(request.messages)
+    if transcript is None:
+        return ""
+    asked = inquiries.inquiry(question)
+    if asked is not None:
+        return recording_phrases.answer(asked, transcript)
+    given = inquiries.names([question])
+    return recording_phrases.noted(given, transcript, detect(question)) if given else ""
 
 
 def _typed(messages: Sequence[PromptMessage]) -> str:
@@ -112,8 +140,9 @@ def _question(messages: Sequence[PromptMessage]) -> str:
         if message.role is Role.USER:
             return message.text
         result = message.result
-        if result is not None and isinstance(result.output, Transcript) and result.output.text:
-            return result.output.text
+        heard = result.output if result is not None else None
+        if isinstance(heard, Transcript) and heard.text and not heard.recording:
+            return heard.text
     return ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -16,11 +17,13 @@ from services.chat.models import (
     TextDelta,
     ToolAnswered,
     ToolCalled,
+    ToolProgressed,
     Usage,
 )
 from services.chat.tools import RECOGNIZE, ToolCall, ToolContext, ToolRegistry
 
-Event = TextDelta | ToolCalled | ToolAnswered | Usage | Finished
+ToolEvent = ToolCalled | ToolProgressed | ToolAnswered
+Event = TextDelta | ToolEvent | Usage | Finished
 
 # A model that wants more at once has lost its way.
 MAX_CALLS_PER_ROUND = 16
@@ -86,7 +89,7 @@ class Generator:
 
     async def _call(
         self, call: ToolCall, context: ToolContext, messages: list[PromptMessage]
-    ) -> AsyncGenerator[ToolCalled | ToolAnswered, None]:
+    ) -> AsyncGenerator[ToolEvent, None]:
         """Calls a tool on our own account: the messages then look as if the model had asked for it."""
         messages.append(PromptMessage(Role.ASSISTANT, calls=(call,)))
         async for event in self._answer(call, context, messages):
@@ -94,10 +97,24 @@ class Generator:
 
     async def _answer(
         self, call: ToolCall, context: ToolContext, messages: list[PromptMessage]
-    ) -> AsyncGenerator[ToolCalled | ToolAnswered, None]:
-        """Calls a tool and adds its answer to the messages."""
+    ) -> AsyncGenerator[ToolEvent, None]:
+        """Calls a tool, tells of its progress, and adds its answer to the messages."""
         yield ToolCalled(call)
-        result = await self._registry.call(call, context)
+        told: asyncio.Queue[ToolProgressed | None] = asyncio.Queue()
+
+        def report(progress: float, remaining: float | None) -> None:
+            told.put_nowait(ToolProgressed(call.id, progress, remaining))
+
+        task = asyncio.create_task(self._registry.call(call, replace(context, report=report)))
+        task.add_done_callback(lambda _task: told.put_nowait(None))
+        try:
+            while (progress := await told.get()) is not None:
+                yield progress
+            result = await task
+        finally:
+            task.cancel()
+            # Until the tool has let go of what it holds: the answer is not over before.
+            await asyncio.wait({task})
         messages.append(PromptMessage(Role.TOOL, call_id=call.id, result=result))
         yield ToolAnswered(result)
 

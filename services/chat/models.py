@@ -115,6 +115,15 @@ class ToolCalled:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolProgressed:
+    """A tool that takes long is so far, from 0 to 1; `remaining` in seconds, None while that cannot be said."""
+
+    call_id: str
+    progress: float
+    remaining: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class ToolAnswered:
     """A tool answered."""
 

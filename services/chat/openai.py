@@ -17,7 +17,7 @@ import grpc
 from google.api import httpbody_pb2
 
 from parley.openai.v1 import openai_pb2, openai_pb2_grpc
-from services.chat import completions
+from services.chat import completions, turns
 from services.chat.catalog import Catalog
 from services.chat.completions import CompletionRequest
 from services.chat.conversations import CheckDatabase
@@ -121,7 +121,7 @@ class ChatCompletionsServicer(openai_pb2_grpc.ChatCompletionsServiceServicer):
         run = self._generator.run(
             model,
             ModelRequest(asked.messages, client_tools=asked.tools, choice=asked.choice, options=asked.options),
-            ToolContext(asked.database, asked.attachments),
+            ToolContext(asked.database, asked.attachments, history=turns.of_prompts(asked.messages)),
         )
         names = {tool.name for tool in asked.tools}
         if request.stream:

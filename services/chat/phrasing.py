@@ -20,15 +20,13 @@ ABILITIES: Mapping[Language, str] = {
     EN: (
         "I can answer questions about the registered databases (for example “How many customers are "
         "there?”), in English "
-        "or Vietnamese; I can transcribe audio that you attach, and answer the question spoken in it; and I "
-        "can fill in "
-        "and call the tools that your program offers me."
+        "or Vietnamese; I can transcribe audio that you attach, answer the question spoken in it, or find who said "
+        "what in it; and I can fill in and call the tools that your program offers me."
     ),
     VI: (
         "Tôi có thể trả lời câu hỏi về các cơ sở dữ liệu đã đăng ký (ví dụ “Có bao nhiêu khách hàng?”) bằng "
-        "tiếng Anh hoặc "
-        "tiếng Việt; chép lại âm thanh bạn gửi kèm và trả lời câu hỏi được nói trong đó; và gọi các công cụ mà chương "
-        "trình của bạn cung cấp."
+        "tiếng Anh hoặc tiếng Việt; chép lại âm thanh bạn gửi kèm, trả lời câu hỏi được nói trong đó hoặc tìm xem ai "
+        "đã nói gì; và gọi các công cụ mà chương trình của bạn cung cấp."
     ),
 }
 

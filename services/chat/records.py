@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from services.chat.tools import Column, Segment, Table, ToolCall, ToolResult, Transcript, Word
+from services.chat.tools import Column, Segment, Speaker, Table, ToolCall, ToolResult, Transcript, Word
 from services.mesh import errors
 from services.mesh.errors import FieldViolation, ParleyError
 
@@ -56,7 +56,8 @@ def _to_table(record: dict[str, Any]) -> Table:
 
 def _to_transcript(record: dict[str, Any]) -> Transcript:
     segments = tuple(Segment(**{**s, "words": tuple(Word(**w) for w in s["words"])}) for s in record["segments"])
-    return Transcript(**{**record, "segments": segments})
+    speakers = tuple(Speaker(**s) for s in record.get("speakers", ()))
+    return Transcript(**{**record, "segments": segments, "speakers": speakers})
 
 
 def _from_error(error: ParleyError) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from services.chat import converters
 from services.chat.catalog import Catalog
 from services.chat.conversation import Done, Question, Started
 from services.chat.conversations import AnswerEvent, Conversations
-from services.chat.models import TextDelta, ToolAnswered, ToolCalled
+from services.chat.models import TextDelta, ToolAnswered, ToolCalled, ToolProgressed
 from services.chat.tools import Attachment
 from services.mesh import status
 from services.mesh.errors import InvalidArgument, ParleyError
@@ -159,6 +159,8 @@ def _response(sequence: int, event: AnswerEvent) -> chat_pb2.SendMessageResponse
         response.text_delta.text = event.text
     elif isinstance(event, ToolCalled):
         response.tool_call.CopyFrom(converters.tool_call(event.call))
+    elif isinstance(event, ToolProgressed):
+        response.tool_progress.CopyFrom(converters.tool_progress(event))
     elif isinstance(event, ToolAnswered):
         response.tool_result.CopyFrom(converters.tool_result(event.result))
     elif isinstance(event, Done):

@@ -30,7 +30,15 @@ class ChatSettings(ProvidersSettings):
     max_tool_rounds: int = Field(default=6, ge=0, le=50)
     """How often a model may call tools before it has to answer."""
     tool_timeout: float = Field(default=60.0, gt=0, le=3600)
-    """Longest time that one tool may take, in seconds."""
+    """Longest time that one tool may take, in seconds; recordings in the background have `recording_timeout`."""
+    question_seconds: float = Field(default=30.0, ge=1, le=600)
+    """Longest spoken question, in seconds. Longer audio is a recording: transcribed with its speakers, to be asked
+    about."""
+    recording_timeout: float = Field(default=3600.0, gt=0, le=86400)
+    """Longest time that the transcription of a recording may take, in seconds."""
+    recording_tokens: int = Field(default=8000, ge=500, le=1_000_000)
+    """How much of a recording's transcript a provider's model is shown, in tokens: the parts that the question is
+    about, where not all fits."""
     save_seconds: float = Field(default=1.0, ge=0.05, le=60)
     """How often an answer that is being written is stored, and a request to stop it looked for, in seconds."""
     stale_seconds: float = Field(default=30.0, ge=1, le=3600)

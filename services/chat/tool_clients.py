@@ -1,4 +1,4 @@
-"""The tools themselves: calls of the sql and asr services.
+"""The tools themselves: calls of the sql service, and of the asr service (services/chat/speech.py).
 
 The channels forward the deadline, identity and trace of the call that is being served (services/mesh/channels.py);
 cancelling the answer cancels the tool's call.
@@ -8,28 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import grpc
 
-from parley.asr.v1 import asr_pb2, asr_pb2_grpc
 from parley.sql.v1 import sql_pb2, sql_pb2_grpc
-from services.chat import converters
+from services.chat import converters, turns
 from services.chat.errors import NoDatabase
-from services.chat.language import Language, detect
-from services.chat.models import ModelInfo
+from services.chat.phrasing import cell
+from services.chat.speech import RecognizeTool, Speech
 from services.chat.tools import (
     ASK,
     DESCRIBE,
     LIST_DATABASES,
-    RECOGNIZE,
     Column,
     Table,
     Tool,
     ToolContext,
     ToolSpec,
-    Transcript,
+    Turn,
 )
 from services.mesh import status, telemetry
 from services.mesh.channels import channel
@@ -38,6 +36,9 @@ from services.mesh.errors import InvalidArgument, NotFound, ParleyError
 log = telemetry.get_logger(__name__)
 
 MAX_QUESTION = 4000
+# Choices of a question back at most, and texts from this length on that may be one in words.
+MAX_CHOICES = 10
+SHORT = 8
 # Most databases that are asked which of them a question is about.
 MAX_CANDIDATES = 16
 MAX_ROWS = 1000
@@ -91,7 +92,7 @@ class Databases:
             raise status.from_rpc_error(error) from error
         return answer.schema
 
-    async def choose(self, question: str) -> str:
+    async def choose(self, question: str, history: Sequence[Turn] = ()) -> str:
         """The database that a question is about: the only one, or the one whose engine understands the question best.
 
         Raises:
@@ -103,23 +104,29 @@ class Databases:
             raise NoDatabase
         if len(names) == 1:
             return names[0]
-        tried = await asyncio.gather(*(self._confidence(name, question) for name in names))
+        tried = await asyncio.gather(*(self._confidence(name, question, history) for name in names))
         understood = [(c, -i) for i, c in enumerate(tried) if isinstance(c, float)]
         if understood:
             return names[-max(understood)[1]]
         refusals = [c for c in tried if isinstance(c, ParleyError)]
         raise min(refusals, key=lambda e: e.metadata.get("unknown_words", "?" * 1000).count(","))
 
-    async def _confidence(self, name: str, question: str) -> float | ParleyError:
-        request = sql_pb2.GenerateQueryRequest(database=name, question=question)
+    async def _confidence(self, name: str, question: str, history: Sequence[Turn]) -> float | ParleyError:
+        request = sql_pb2.GenerateQueryRequest(database=name, question=question, history=_history(history))
         try:
             return float((await self._stub.GenerateQuery(request, timeout=self._timeout)).query.confidence)
         except grpc.aio.AioRpcError as error:
             return status.from_rpc_error(error)
 
-    async def ask(self, name: str, question: str) -> Table:
-        """The rows and the sentence that answer a question."""
-        request = sql_pb2.AskRequest(database=name, question=question, max_rows=MAX_ROWS)
+    async def ask(self, name: str, question: str, history: Sequence[Turn] = ()) -> Table | sql_pb2.Clarification:
+        """The rows and the sentence that answer a question, or the question back where it has several readings.
+
+        Args:
+            name: databases/{database}
+            question: The question.
+            history: What was asked before, oldest first.
+        """
+        request = sql_pb2.AskRequest(database=name, question=question, max_rows=MAX_ROWS, history=_history(history))
         sql = ""
         columns: tuple[Column, ...] = ()
         rows: list[tuple[Any, ...]] = []
@@ -134,12 +141,34 @@ class Databases:
                     rows += converters.from_rows(part.rows.rows)
                 elif kind == "error":
                     raise status.from_status(part.error)
+                elif kind == "clarification":
+                    return part.clarification
                 elif kind == "answer":
                     answer = part.answer
                     return Table(sql, name, columns, tuple(rows), answer.summary.truncated, answer.text)
         except grpc.aio.AioRpcError as error:
             raise status.from_rpc_error(error) from error
         raise ParleyError("The database service broke off its answer.")
+
+    async def chosen(self, name: str, choice: sql_pb2.Choice) -> Table:
+        """The rows of a reading that was chosen, and what it says."""
+        columns: tuple[Column, ...] = ()
+        rows: list[tuple[Any, ...]] = []
+        truncated = False
+        try:
+            request = sql_pb2.ExecuteQueryRequest(database=name, sql=choice.sql, max_rows=MAX_ROWS)
+            async for part in self._stub.ExecuteQuery(request, timeout=self._timeout):
+                if part.HasField("columns"):
+                    columns = converters.from_columns(part.columns)
+                elif part.HasField("rows"):
+                    rows += converters.from_rows(part.rows.rows)
+                elif part.HasField("error"):
+                    raise status.from_status(part.error)
+                elif part.HasField("summary"):
+                    truncated = part.summary.truncated
+        except grpc.aio.AioRpcError as error:
+            raise status.from_rpc_error(error) from error
+        return Table(choice.sql, name, columns, tuple(rows), truncated, _sentence(choice.text, rows))
 
     async def vocabulary(self, database: str) -> list[str]:
         """What people may say about a database, or about any of them where none is named."""
@@ -181,13 +210,37 @@ class AskTool:
     def __init__(self, databases: Databases) -> None:
         self._databases = databases
 
-    async def call(self, arguments: Mapping[str, Any], context: ToolContext) -> Table:
-        """Asks the database that is named, else the conversation's, else the one that fits."""
+    async def call(self, arguments: Mapping[str, Any], context: ToolContext) -> Table | str:
+        """Asks the database that is named, else the conversation's, else the one that fits.
+
+        A question with several readings is answered by a list of them; the next message may pick one.
+        """
         question = str(arguments["question"]).strip()
         if not question:
             raise InvalidArgument("question", "must not be empty.")
-        name = _name(arguments.get("database", "")) or context.database or await self._databases.choose(question)
-        return await self._databases.ask(name, question)
+        name = _name(arguments.get("database", "")) or context.database
+        if context.history and context.history[-1].asked_back:
+            table = await self._picked(name, question, context.history)
+            if table is not None:
+                return table
+        name = name or await self._databases.choose(question, context.history)
+        found = await self._databases.ask(name, question, context.history)
+        return found if isinstance(found, Table) else _choices(found)
+
+    async def _picked(self, name: str, text: str, history: Sequence[Turn]) -> Table | None:
+        """The answer to the question before, as the text picks it; None where it picks nothing.
+
+        The choices are asked for again: they are the same for the same question, and nobody else keeps them.
+        """
+        if turns.picked(text, [str(number) for number in range(1, MAX_CHOICES + 1)]) is None and len(text) < SHORT:
+            return None
+        *before, last = history
+        name = name or await self._databases.choose(last.question, before)
+        found = await self._databases.ask(name, last.question, before)
+        if isinstance(found, Table):
+            return None
+        number = turns.picked(text, [choice.text for choice in found.choices])
+        return await self._databases.chosen(name, found.choices[number]) if number is not None else None
 
 
 class ListDatabasesTool:
@@ -247,86 +300,30 @@ class DescribeTool:
         )
 
 
-class Speech:
-    """What the tools know of the asr service.
-
-    Args:
-        target: That service, host:port.
-        timeout: Longest time of a call, in seconds.
-    """
-
-    def __init__(self, target: str, timeout: float) -> None:
-        self._channel = channel(target)
-        self._stub = asr_pb2_grpc.SpeechRecognitionStub(self._channel)
-        self._timeout = timeout
-
-    async def recognize(self, audio: bytes, phrases: list[str]) -> Transcript:
-        """What is said in a recording, with phrases that are likely."""
-        hints = asr_pb2.RecognitionHints(phrases=[p[:500] for p in phrases if p])
-        request = asr_pb2.RecognizeRequest(config=asr_pb2.RecognitionConfig(hints=hints), audio=audio)
-        try:
-            answer = await self._stub.Recognize(request, timeout=self._timeout)
-        except grpc.aio.AioRpcError as error:
-            raise status.from_rpc_error(error) from error
-        return converters.from_transcript(answer.transcript)
-
-    async def models(self) -> list[ModelInfo]:
-        """The recognition models."""
-        try:
-            answer = await self._stub.ListModels(asr_pb2.ListModelsRequest(), timeout=min(2.0, self._timeout))
-        except grpc.aio.AioRpcError as error:
-            raise status.from_rpc_error(error) from error
-        # A model that is known but not loaded would be offered to clients in vain.
-        return [ModelInfo(m.id, "parley", m.description) for m in answer.models if m.ready]
-
-    async def close(self) -> None:
-        """Closes the connection."""
-        await self._channel.close()
-
-
-class RecognizeTool:
-    """asr.recognize: the attached audio. Only what is attached can be transcribed, so it has no arguments.
-
-    Args:
-        speech: What transcribes.
-        databases: Whose words are likely to be said; None: nobody knows.
-    """
-
-    spec = ToolSpec(
-        RECOGNIZE,
-        "Transcribes the audio that is attached to the message. It has been called already where there is any.",
-        {"type": "object", "properties": {}, "required": []},
-    )
-
-    def __init__(self, speech: Speech, databases: Databases | None) -> None:
-        self._speech = speech
-        self._databases = databases
-
-    async def call(self, arguments: Mapping[str, Any], context: ToolContext) -> Transcript:
-        """What is said, recognised with the words of the conversation's database as hints.
-
-        Those are English: who writes Vietnamese gets none, since they would bend what is heard.
-        """
-        if not context.attachments:
-            raise InvalidArgument("attachments", "no audio is attached to the message.")
-        phrases: list[str] = []
-        if self._databases is not None and detect(context.written) is Language.ENGLISH:
-            try:
-                phrases = await self._databases.vocabulary(context.database)
-            except ParleyError:
-                # Without hints the words are guessed more freely; that is better than no transcript.
-                phrases = []
-        return await self._speech.recognize(context.attachments[0].content, phrases)
-
-
-def tools(databases: Databases | None, speech: Speech | None) -> list[Tool]:
-    """The tools for the services that there are."""
+def tools(databases: Databases | None, speech: Speech | None, question_seconds: float) -> list[Tool]:
+    """The tools for the services that there are; longer audio than `question_seconds` is no spoken question."""
     found: list[Tool] = []
     if databases is not None:
         found += [AskTool(databases), ListDatabasesTool(databases), DescribeTool(databases)]
     if speech is not None:
-        found.append(RecognizeTool(speech, databases))
+        found.append(RecognizeTool(speech, databases.vocabulary if databases else None, question_seconds))
     return found
+
+
+def _choices(back: sql_pb2.Clarification) -> str:
+    """A question back as text: the question, and its choices with their numbers."""
+    return "\n".join([back.text, *(f"{number}. {choice.text}" for number, choice in enumerate(back.choices, 1))])
+
+
+def _sentence(meaning: str, rows: Sequence[tuple[Any, ...]]) -> str:
+    """What a chosen reading says, with its figure where it has just one."""
+    if len(rows) == 1 and len(rows[0]) == 1:
+        return f"{meaning.rstrip('.')}: {cell(rows[0][0])}."
+    return meaning
+
+
+def _history(asked: Sequence[Turn]) -> list[sql_pb2.Turn]:
+    return [sql_pb2.Turn(question=turn.question, sql=turn.sql) for turn in asked if not turn.asked_back]
 
 
 def _name(database: str) -> str:

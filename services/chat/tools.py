@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -80,24 +80,61 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of speech: start and end in seconds, confidence from 0 to 1."""
+    """A stretch of speech: start and end in seconds, confidence from 0 to 1; the speaker's id where it is known."""
 
     text: str
     start: float
     end: float
     confidence: float
     words: tuple[Word, ...] = ()
+    speaker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """Somebody who speaks in a recording, for so many seconds; `name` is the id until people give another."""
+
+    id: str
+    name: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What was said: `duration` in seconds, the language as BCP 47."""
+    """What was said.
+
+    Attributes:
+        text: All of it.
+        segments: In order of time.
+        language_code: The language as BCP 47.
+        duration: Length of the audio in seconds.
+        model: The speech model.
+        speakers: In order of appearance; empty where they were not told apart.
+        recording: Whether it is a recording that is asked about, and no spoken question.
+    """
 
     text: str
     segments: tuple[Segment, ...] = ()
     language_code: str = ""
     duration: float = 0.0
     model: str = ""
+    speakers: tuple[Speaker, ...] = ()
+    recording: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A question that was put to a database before.
+
+    Attributes:
+        question: The question.
+        sql: The statement that answered it; empty where it is not known.
+        asked_back: Whether it was answered by a question back with choices.
+    """
+
+    question: str
+    sql: str = ""
+    asked_back: bool = False
 
 
 ToolOutput = Table | Transcript | str
@@ -122,6 +159,14 @@ class Attachment:
     content: bytes
 
 
+# Told how much is done, from 0 to 1, and how many seconds are left, where that can be said.
+Report = Callable[[float, float | None], None]
+
+
+def unheard(_progress: float, _remaining: float | None) -> None:
+    """Progress that nobody waits for."""
+
+
 @dataclass(frozen=True, slots=True)
 class ToolContext:
     """What a tool may know of the conversation that it is called in.
@@ -130,11 +175,15 @@ class ToolContext:
         database: databases/{database} that questions are about; empty where none was chosen.
         attachments: The files of the message that is being answered.
         written: What the person wrote last, where there are attachments; its language is likely theirs.
+        report: Told of the progress of what takes long.
+        history: What was asked of databases before, oldest first.
     """
 
     database: str = ""
     attachments: tuple[Attachment, ...] = ()
     written: str = ""
+    report: Report = unheard
+    history: tuple[Turn, ...] = ()
 
 
 class Tool(Protocol):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
+from services.chat.excerpt import CHARACTERS_PER_TOKEN, excerpt
 from services.chat.models import (
     Finished,
     FinishReason,
@@ -34,10 +35,12 @@ class UpstreamModel:
     Args:
         providers: All providers.
         model: The model's id, one that they offer.
+        recording_tokens: How much of recordings it is shown, in tokens.
     """
 
-    def __init__(self, providers: Providers, model: str) -> None:
+    def __init__(self, providers: Providers, model: str, recording_tokens: int = 8000) -> None:
         self._providers = providers
+        self._recording_tokens = recording_tokens
         offers = providers.offers()[model]
         self._stream_usage = all(p.stream_usage for p in offers)
         named = ", then ".join(p.name for p in offers)
@@ -70,7 +73,7 @@ class UpstreamModel:
         payload: dict[str, Any] = {
             **request.options.extra,
             "model": self.info.id,
-            "messages": [message(m) for m in request.messages],
+            "messages": self._messages(request.messages),
             "stream": True,
         }
         if self._stream_usage:
@@ -79,6 +82,21 @@ class UpstreamModel:
         if tools:
             payload["tools"] = tools
         return payload
+
+    def _messages(self, prompts: Sequence[PromptMessage]) -> list[dict[str, Any]]:
+        """The messages; recordings share their budget of tokens, the newest first."""
+        question = next((p.text for p in reversed(prompts) if p.role is Role.USER), "")
+        left = self._recording_tokens
+        messages: list[dict[str, Any]] = []
+        for prompt in reversed(prompts):
+            output = prompt.result.output if prompt.result is not None else None
+            if isinstance(output, Transcript) and output.recording:
+                shown = excerpt(output, question, left)
+                left = max(0, left - len(shown) // CHARACTERS_PER_TOKEN)
+                messages.append({"role": "tool", "tool_call_id": prompt.call_id, "content": shown})
+            else:
+                messages.append(message(prompt))
+        return messages[::-1]
 
 
 def wire_name(tool_name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,13 +16,13 @@ import pytest
 from aiohttp import web
 from google.api import httpbody_pb2
 
-from parley.asr.v1 import asr_pb2, asr_pb2_grpc
+from parley.asr.v1 import asr_pb2, asr_pb2_grpc, transcriptions_pb2, transcriptions_pb2_grpc
 from parley.chat.v1 import chat_pb2, chat_pb2_grpc
 from parley.openai.v1 import openai_pb2, openai_pb2_grpc
 from parley.sql.v1 import sql_pb2, sql_pb2_grpc
 from services.chat.application import Application
 from services.chat.settings import ChatSettings
-from services.mesh import errors, openai, server
+from services.mesh import errors, openai, server, status
 from services.mesh.provider_settings import ProviderSettings
 from services.mesh.server import Bound
 from services.mesh.settings import ServiceSettings
@@ -160,6 +161,7 @@ class Sql(sql_pb2_grpc.SqlServiceServicer):
         self.metadata: dict[str, Any] = {}
         self.hangs = False
         self.away = False
+        self.back: sql_pb2.Clarification | None = None
         self.looked_up: list[str] = []
         self.began = asyncio.Event()
         self.cancelled = asyncio.Event()
@@ -189,6 +191,16 @@ class Sql(sql_pb2_grpc.SqlServiceServicer):
             raise NotUnderstood("question", "not understood", metadata={"unknown_words": "blurb"})
         return sql_pb2.GenerateQueryResponse(query=sql_pb2.GeneratedQuery(confidence=self.confidence[name]))
 
+    async def ExecuteQuery(
+        self, request: sql_pb2.ExecuteQueryRequest, context: Any
+    ) -> AsyncIterator[sql_pb2.ExecuteQueryResponse]:
+        column = sql_pb2.ResultColumn(name="n", type=sql_pb2.COLUMN_TYPE_INTEGER)
+        yield sql_pb2.ExecuteQueryResponse(columns=sql_pb2.ResultColumns(columns=[column]))
+        batch = sql_pb2.RowBatch()
+        batch.rows.add().extend([float(len(request.sql))])
+        yield sql_pb2.ExecuteQueryResponse(rows=batch)
+        yield sql_pb2.ExecuteQueryResponse(summary=sql_pb2.ResultSummary(row_count=1))
+
     async def Ask(self, request: sql_pb2.AskRequest, context: Any) -> AsyncIterator[sql_pb2.AskResponse]:
         self.asked.append(request)
         self.began.set()
@@ -202,6 +214,9 @@ class Sql(sql_pb2_grpc.SqlServiceServicer):
             raise NotUnderstood("question", "not understood", metadata={"unknown_words": self.unknown_words})
         if self.error is not None:
             raise self.error
+        if self.back is not None:
+            yield sql_pb2.AskResponse(clarification=self.back)
+            return
         yield sql_pb2.AskResponse(query=sql_pb2.GeneratedQuery(sql="SELECT city, COUNT(*) FROM customers GROUP BY 1"))
         columns = [
             sql_pb2.ResultColumn(name="city", type=sql_pb2.COLUMN_TYPE_TEXT),
@@ -221,15 +236,32 @@ class InvalidAudio(errors.InvalidArgument):
 
 
 class Asr(asr_pb2_grpc.SpeechRecognitionServicer):
-    """A recogniser that hears what the audio's bytes spell."""
+    """A recogniser that hears what the audio's bytes spell, and in a WAV file the talk of the test."""
 
     def __init__(self) -> None:
         self.hints: list[str] = []
+        self.configs: list[asr_pb2.RecognitionConfig] = []
+        self.talk: asr_pb2.Transcript | None = None
+        self.diarizer_loaded = True
+        self.away = False
+
+    def heard(self, config: asr_pb2.RecognitionConfig) -> asr_pb2.Transcript:
+        """The talk as the config wants it. Raises what the real service does where no diarizer is loaded."""
+        self.configs.append(config)
+        if self.away:
+            raise errors.Unavailable("The ears are away.")
+        if config.HasField("diarization") and not self.diarizer_loaded:
+            field = errors.FieldViolation("config.diarization", "the model is not loaded here; leave diarization out")
+            raise errors.FailedPrecondition("config.diarization: not loaded", violations=[field])
+        assert self.talk is not None
+        return with_speakers(self.talk) if config.HasField("diarization") else without_speakers(self.talk)
 
     async def Recognize(self, request: asr_pb2.RecognizeRequest, context: Any) -> asr_pb2.RecognizeResponse:
         self.hints = list(request.config.hints.phrases)
         if request.audio == b"noise":
             raise InvalidAudio("audio", "is not audio")
+        if request.audio[:4] == b"RIFF":
+            return asr_pb2.RecognizeResponse(transcript=self.heard(request.config))
         text = request.audio.decode()
         segment = asr_pb2.Segment(text=text, start=0.5, end=1.5, confidence=0.75)
         transcript = asr_pb2.Transcript(text=text, segments=[segment], language_code="en-US", duration=2, model="tiny")
@@ -238,6 +270,99 @@ class Asr(asr_pb2_grpc.SpeechRecognitionServicer):
     async def ListModels(self, request: Any, context: Any) -> asr_pb2.ListModelsResponse:
         models = [asr_pb2.Model(id="tiny-ear", ready=True), asr_pb2.Model(id="not-loaded")]
         return asr_pb2.ListModelsResponse(models=models)
+
+
+def talk(*parts: tuple[str, str, float, float]) -> asr_pb2.Transcript:
+    """What people say: speaker, text, start and end in seconds of each segment."""
+    segments = [
+        asr_pb2.Segment(text=text, start=start, end=end, confidence=0.9, speaker=speaker)
+        for speaker, text, start, end in parts
+    ]
+    text = " ".join(segment.text for segment in segments)
+    end = max((segment.end for segment in segments), default=3.0)
+    return asr_pb2.Transcript(text=text, segments=segments, language_code="en-US", duration=end, model="tiny")
+
+
+def with_speakers(told: asr_pb2.Transcript) -> asr_pb2.Transcript:
+    """The talk with the time of each speaker."""
+    answer = asr_pb2.Transcript()
+    answer.CopyFrom(told)
+    seconds: dict[str, float] = {}
+    for segment in told.segments:
+        seconds[segment.speaker] = seconds.get(segment.speaker, 0.0) + segment.end - segment.start
+    answer.speakers.extend(asr_pb2.Speaker(id=s, display_name=s, seconds=t) for s, t in seconds.items())
+    return answer
+
+
+def without_speakers(told: asr_pb2.Transcript) -> asr_pb2.Transcript:
+    """The talk as it is recognised where nobody tells speakers apart."""
+    answer = asr_pb2.Transcript()
+    answer.CopyFrom(told)
+    for segment in answer.segments:
+        segment.speaker = ""
+    return answer
+
+
+def wav(seconds: float) -> bytes:
+    """The header of a WAV file of this length, and little audio: 100 bytes to the second."""
+    head = struct.pack("<4sI4s4sIHHIIHH", b"RIFF", 0, b"WAVE", b"fmt ", 16, 1, 1, 50, 100, 2, 16)
+    return head + bytes(max(0, int(seconds * 100) - len(head) + 12))
+
+
+class Jobs(transcriptions_pb2_grpc.TranscriptionServiceServicer):
+    """Transcriptions in the background that do what the test says.
+
+    Args:
+        asr: What hears the recordings.
+    """
+
+    def __init__(self, asr: Asr) -> None:
+        self._asr = asr
+        self.created: list[transcriptions_pb2.CreateTranscriptionRequest] = []
+        self.deleted: list[str] = []
+        self.failure: errors.ParleyError | None = None
+        self.hangs = False
+        self.breaks = 0
+        self.watched = asyncio.Event()
+        self.gone = asyncio.Event()
+
+    async def CreateTranscription(self, request: Any, context: Any) -> transcriptions_pb2.CreateTranscriptionResponse:
+        self._asr.heard(request.config)
+        self.created.append(request)
+        return transcriptions_pb2.CreateTranscriptionResponse(transcription=self._job(0.0))
+
+    async def WatchTranscription(
+        self, request: Any, context: Any
+    ) -> AsyncIterator[transcriptions_pb2.WatchTranscriptionResponse]:
+        yield transcriptions_pb2.WatchTranscriptionResponse(transcription=self._job(0.0))
+        self.watched.set()
+        if self.breaks:
+            self.breaks -= 1
+            raise errors.Unavailable("The ears are restarting.")
+        half = self._job(0.5)
+        half.remaining.FromMilliseconds(1500)
+        yield transcriptions_pb2.WatchTranscriptionResponse(transcription=half)
+        if self.hangs:
+            await asyncio.sleep(60)
+        yield transcriptions_pb2.WatchTranscriptionResponse(transcription=self._job(1.0))
+
+    async def GetTranscript(self, request: Any, context: Any) -> transcriptions_pb2.GetTranscriptResponse:
+        return transcriptions_pb2.GetTranscriptResponse(transcript=self._asr.heard(self.created[-1].config))
+
+    async def DeleteTranscription(self, request: Any, context: Any) -> transcriptions_pb2.DeleteTranscriptionResponse:
+        self.deleted.append(request.name)
+        self.gone.set()
+        return transcriptions_pb2.DeleteTranscriptionResponse()
+
+    def _job(self, progress: float) -> transcriptions_pb2.Transcription:
+        job = transcriptions_pb2.Transcription(name="transcriptions/t1", progress=progress)
+        job.state = transcriptions_pb2.TRANSCRIPTION_STATE_RUNNING
+        if progress == 1 and self.failure is not None:
+            job.state = transcriptions_pb2.TRANSCRIPTION_STATE_FAILED
+            job.error.CopyFrom(status.to_status(self.failure))
+        elif progress == 1:
+            job.state = transcriptions_pb2.TRANSCRIPTION_STATE_SUCCEEDED
+        return job
 
 
 @dataclass
@@ -250,6 +375,7 @@ class Chat:
     asr: Asr
     application: Application
     address: str
+    jobs: Jobs
 
     async def post(self, body: Any) -> list[httpbody_pb2.HttpBody]:
         """The parts of POST /v1/chat/completions; an error's envelope is the last one."""
@@ -305,6 +431,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
 
         async def starting(**more: Any) -> Chat:
             sql, asr = Sql(), Asr()
+            jobs = Jobs(asr)
             quiet = ServiceSettings(drain_seconds=0)
             descriptors = (
                 Bound(
@@ -316,6 +443,11 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
                     asr_pb2_grpc.add_SpeechRecognitionServicer_to_server,
                     asr,
                     asr_pb2.DESCRIPTOR.services_by_name["SpeechRecognition"],
+                ),
+                Bound(
+                    transcriptions_pb2_grpc.add_TranscriptionServiceServicer_to_server,
+                    jobs,
+                    transcriptions_pb2.DESCRIPTOR.services_by_name["TranscriptionService"],
                 ),
             )
             sql_target = await stack.enter_async_context(server.running(quiet, descriptors[:1]))
@@ -342,6 +474,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
                 asr,
                 application,
                 address,
+                jobs,
             )
 
         yield starting

@@ -69,6 +69,38 @@ def test_a_terminal_gets_a_table_and_colours(
     assert "There are 11." in shown
 
 
+def test_a_recording_is_shown_with_who_said_what(gateway: Gateway, run: Run, tmp_path: Path) -> None:
+    speakers = [{"id": "S1", "displayName": "S1", "seconds": 4.2}, {"id": "S2", "displayName": "Lan", "seconds": 5.0}]
+    segments = [
+        {"text": "good morning", "end": 2.5, "speaker": "S1"},
+        {"text": "forty two\x1b[2J orders", "start": 63.5, "end": 70.0, "speaker": "S2"},
+    ]
+    transcript = {"text": "…", "duration": 70.0, "speakers": speakers, "segments": segments}
+    progress = {"sequence": "2", "toolProgress": {"callId": "audio_1", "progress": 0.5, "remaining": "3s"}}
+    result = {"sequence": "3", "toolResult": {"callId": "audio_1", "elapsed": "2s", "transcript": transcript}}
+    gateway.on("POST", "/api/v1/conversations", json_reply({"conversation": {"name": CONVERSATION}}))
+    gateway.on("POST", SEND, stream_reply(STARTED, progress, result, *TEXT, DONE))
+    file = tmp_path / "talk.wav"
+    file.write_bytes(b"RIFF")
+    shown = run("ask", "Who spoke?", "--audio", str(file))
+    assert shown.returncode == 0
+    assert shown.stdout == "[0:00] S1: good morning\n[1:03] Lan: forty two\x1b[2J orders\nThere are 11.\n"
+    assert "heard 70.0 s of audio: S1 4 s, Lan 5 s (2,000 ms)" in shown.stderr
+    # What moves is for terminals.
+    assert "transcribed" not in shown.stderr
+
+
+def test_a_terminal_sees_the_progress_of_a_recording(
+    gateway: Gateway, run_on_terminal: Callable[..., tuple[int, str]]
+) -> None:
+    progress = {"sequence": "2", "toolProgress": {"callId": "audio_1", "progress": 0.5, "remaining": "3s"}}
+    gateway.on("POST", "/api/v1/conversations", json_reply({"conversation": {"name": CONVERSATION}}))
+    gateway.on("POST", SEND, stream_reply(STARTED, progress, *TEXT, DONE))
+    code, shown = run_on_terminal("ask", "q")
+    assert code == 0
+    assert "50% transcribed, 3 s left" in shown
+
+
 def test_no_color_is_honoured(answering: Gateway, run_on_terminal: Callable[..., tuple[int, str]]) -> None:
     code, shown = run_on_terminal("ask", "q", NO_COLOR="1")
     assert code == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Gateway, Run, json_reply, stream_reply
+from tests.cli.conftest import Gateway, Reply, Run, json_reply, stream_reply
 
 SHOP = {
     "name": "databases/shop",
@@ -21,6 +21,8 @@ ROWS = [{"rows": {"rows": [[1, 'Lan "L"']]}}, {"rows": {"rows": [[2, None]]}}]
 SUMMARY = {"rowCount": "2", "elapsed": "0.004s"}
 RUN = "/api/v1/databases/shop:executeQuery"
 ASK = "/api/v1/databases/shop:ask"
+EXPORT = "/api/v1/databases/shop:exportQuery"
+EXPLAIN = "/api/v1/databases/shop:explainQuery"
 
 
 def test_databases_are_listed_plainly_when_piped(gateway: Gateway, run: Run) -> None:
@@ -173,3 +175,96 @@ def test_a_conversation_is_shown_renamed_and_deleted(gateway: Gateway, run: Run)
     assert gateway.only(path).json == {"title": "Greetings"}
     assert run("conversations", "delete", "c1", "-y").returncode == 0
     assert gateway.requests[-1].method == "DELETE"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "form"),
+    [(["-o", "x.csv"], "CSV"), (["-o", "x.xlsx"], "XLSX"), (["-o", "x.data", "--format", "arrow"], "ARROW")],
+)
+def test_a_result_is_written_to_a_file(
+    gateway: Gateway, run: Run, tmp_path: Path, arguments: list[str], form: str
+) -> None:
+    gateway.on("POST", EXPORT, Reply([b"a,b\r\n", b"1,2\r\n"]))
+    file = tmp_path / arguments[1]
+    result = run("sql", "run", "SELECT 1", "-d", "shop", "--confirm-cost", "-o", str(file), *arguments[2:])
+    assert (result.returncode, result.stdout) == (0, "")
+    assert "10 bytes" in result.stderr
+    assert file.read_bytes() == b"a,b\r\n1,2\r\n"
+    sent = gateway.only(EXPORT).json
+    assert (sent["format"], sent["confirmCost"]) == (f"EXPORT_FORMAT_{form}", True)
+
+
+def test_a_file_that_fails_leaves_what_was_there(gateway: Gateway, run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "x.csv"
+    file.write_text("old")
+    gateway.on("POST", EXPORT, json_reply({"code": 3, "message": "sql: only SELECT is allowed."}, 400))
+    result = run("sql", "run", "DROP TABLE t", "-d", "shop", "-o", str(file))
+    assert result.returncode == 1
+    assert "only SELECT" in result.stderr
+    assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [("x.csv", "old")]
+
+
+@pytest.mark.parametrize(("arguments", "hint"), [(["-o", "x.doc"], "--format"), (["--format", "csv"], "--output")])
+def test_a_file_s_format_must_be_clear(gateway: Gateway, run: Run, arguments: list[str], hint: str) -> None:
+    result = run("sql", "run", "SELECT 1", "-d", "shop", *arguments)
+    assert result.returncode == 2
+    assert hint in result.stderr
+    assert not gateway.requests
+
+
+def test_an_explanation_is_said_in_lines(gateway: Gateway, run: Run) -> None:
+    found = {
+        "plan": "Seq Scan on orders",
+        "cost": 1234.5,
+        "elapsed": "0.012s",
+        "scans": [{"table": "orders", "rows": "20000", "filter": "status = 'lost'"}],
+        "indexes": [{"statement": "CREATE INDEX i ON orders (status)", "reason": "orders: few are left."}],
+        "rewrites": [{"sql": "SELECT 2", "reason": "it was simplified.", "cost": 10, "elapsed": "0.001s"}],
+        "needsConfirmation": True,
+    }
+    gateway.on("POST", EXPLAIN, json_reply(found))
+    shown = run("sql", "explain", "SELECT 1", "-d", "shop", "--measure", "--plan").stdout
+    assert shown.splitlines() == [
+        "cost 1,234, took 12 ms, above the ceiling: it needs --confirm-cost",
+        "reads all 20,000 rows of orders, for those with status = 'lost'",
+        "an index would help; orders: few are left.",
+        "  CREATE INDEX i ON orders (status);",
+        "cost 10, took 1 ms when written so; it was simplified.",
+        "  SELECT 2;",
+        "Seq Scan on orders",
+    ]
+    assert gateway.only(EXPLAIN).json == {"sql": "SELECT 1", "measure": True}
+    assert json.loads(run("sql", "explain", "SELECT 1", "-d", "shop", "--json").stdout) == found
+
+
+def test_a_question_back_is_shown_with_its_choices(gateway: Gateway, run: Run) -> None:
+    choices = [{"text": "Cities of customers.", "sql": "SELECT 1"}, {"text": "Cities of employees.", "sql": "SELECT 2"}]
+    gateway.on("POST", ASK, stream_reply({"clarification": {"text": "Which of these?", "choices": choices}}))
+    result = run("sql", "ask", "-d", "shop", "list the cities")
+    assert result.returncode == 0
+    assert result.stdout == "Which of these?\n1. Cities of customers.\n2. Cities of employees.\n"
+    assert "SELECT 2" in result.stderr
+    assert "--guess" in result.stderr
+
+
+def test_guessing_and_thinking_are_asked_for(gateway: Gateway, run: Run) -> None:
+    steps = [{"step": {"text": "Candidate 1 gives 3 rows."}}, {"answer": {"text": "Three.", "summary": {}}}]
+    gateway.on("POST", ASK, stream_reply(*steps))
+    result = run("sql", "ask", "-d", "shop", "--guess", "--candidates", "3", "how many?")
+    assert gateway.only(ASK).json["guess"] is True
+    assert gateway.only(ASK).json["thinking"] == {"candidates": 3}
+    assert "Candidate 1 gives 3 rows." in result.stderr
+
+
+def test_a_semantic_layer_is_printed_and_replaced(gateway: Gateway, run: Run, tmp_path: Path) -> None:
+    path = "/api/v1/databases/shop/semanticLayer"
+    gateway.on("GET", path, json_reply({"yaml": "version: 1\n"}))
+    gateway.on("PUT", path, json_reply({"warnings": ["“people” means several things: a, b"]}))
+    assert run("sql", "semantics", "get", "shop").stdout == "version: 1\n"
+    file = tmp_path / "shop.yaml"
+    file.write_text("version: 1\n")
+    result = run("sql", "semantics", "set", "shop", str(file))
+    assert result.returncode == 0
+    assert "several things" in result.stderr
+    assert gateway.requests[-1].json == {"yaml": "version: 1\n"}
+    assert run("sql", "semantics", "set", "shop", str(tmp_path / "missing.yaml")).returncode == 2

@@ -20,7 +20,7 @@ from google.protobuf import struct_pb2
 from parley.asr.v1 import asr_pb2, asr_pb2_grpc
 from parley.chat.v1 import chat_pb2, chat_pb2_grpc
 from parley.openai.v1 import openai_pb2, openai_pb2_grpc
-from parley.sql.v1 import sql_pb2, sql_pb2_grpc
+from parley.sql.v1 import knowledge_pb2, knowledge_pb2_grpc, sql_pb2, sql_pb2_grpc
 from services.mesh import errors, openai, server, settings
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -167,6 +167,25 @@ class Sql(sql_pb2_grpc.SqlServiceServicer):
         yield sql_pb2.ExecuteQueryResponse(summary=sql_pb2.ResultSummary(row_count=2))
 
 
+class Knowledge(knowledge_pb2_grpc.KnowledgeServiceServicer):
+    """Two examples."""
+
+    async def SubmitFeedback(
+        self, request: knowledge_pb2.SubmitFeedbackRequest, context: Context
+    ) -> knowledge_pb2.SubmitFeedbackResponse:
+        """The example that the verdict made."""
+        example = knowledge_pb2.Example(name=f"{request.database}/examples/1", sql=request.corrected_sql)
+        return knowledge_pb2.SubmitFeedbackResponse(example=example)
+
+    async def ExportExamples(
+        self, request: knowledge_pb2.ExportExamplesRequest, context: Context
+    ) -> AsyncIterator[knowledge_pb2.ExportExamplesResponse]:
+        """A line in each piece."""
+        for number in (1, 2):
+            body = HttpBody(content_type="application/jsonl", data=f'{{"n": {number}}}\n'.encode())
+            yield knowledge_pb2.ExportExamplesResponse(body=body)
+
+
 class Speech(asr_pb2_grpc.SpeechRecognitionServicer):
     """Hears how long things are."""
 
@@ -193,6 +212,11 @@ def bound() -> list[server.Bound]:
         ),
         server.Bound(
             sql_pb2_grpc.add_SqlServiceServicer_to_server, Sql(), sql_pb2.DESCRIPTOR.services_by_name["SqlService"]
+        ),
+        server.Bound(
+            knowledge_pb2_grpc.add_KnowledgeServiceServicer_to_server,
+            Knowledge(),
+            knowledge_pb2.DESCRIPTOR.services_by_name["KnowledgeService"],
         ),
         server.Bound(
             asr_pb2_grpc.add_SpeechRecognitionServicer_to_server,

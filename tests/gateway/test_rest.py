@@ -46,6 +46,19 @@ def test_typed_streams_are_lines_of_json(client: httpx.Client) -> None:
     assert parts[1]["rows"]["rows"] == [[1.0], [2.0]]
 
 
+def test_the_knowledge_base_is_reached(client: httpx.Client) -> None:
+    body = {"question": "how many?", "verdict": "VERDICT_WRONG", "sql": "SELECT 2", "correctedSql": "SELECT 1"}
+    answer = client.post("/api/v1/databases/shop:submitFeedback", json=body)
+    assert answer.json()["example"]["name"] == "databases/shop/examples/1"
+    assert answer.json()["example"]["sql"] == "SELECT 1"
+
+
+def test_an_export_is_the_bytes_of_its_pieces(client: httpx.Client) -> None:
+    answer = client.get("/api/v1/databases/shop/examples:export")
+    assert answer.headers["content-type"] == "application/jsonl"
+    assert answer.text == '{"n": 1}\n{"n": 2}\n'
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
