@@ -2,22 +2,72 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 
 from services.mesh.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, Unavailable
+
+
+class Rule(enum.StrEnum):
+    """The rules of the guard: which one a statement breaks."""
+
+    SYNTAX = "syntax"
+    """It is not valid in the dialect, or uses a part of it that only reading does not need."""
+    STACKED = "stacked"
+    """It is not exactly one statement."""
+    WRITE = "write"
+    """It writes, changes the schema or is another kind of statement than a query."""
+    SESSION = "session"
+    """It reads or changes the session: settings, variables, who is logged in, parameters."""
+    LOCK = "lock"
+    """It takes locks."""
+    FUNCTION = "function"
+    """It calls a function that is not known to only compute."""
+    SYSTEM = "system"
+    """It reads the database's own tables."""
+    FILE = "file"
+    """It reads a file or an address as a table."""
+    CHARACTER = "character"
+    """It holds characters that look like others, or like nothing."""
+    COMMENT = "comment"
+    """It holds a comment that databases read differently."""
+    SIZE = "size"
+    """It is too long or nested too deeply."""
+    COST = "cost"
+    """It computes without a bound: recursion, products of tables, generated values, patterns."""
 
 
 class SqlRejected(InvalidArgument):
     """The guard refuses the statement.
 
     Args:
-        description: Which rule it breaks, and what would pass.
+        description: What breaks the rule, and what would pass.
+        rule: The rule; programs find it in the metadata.
     """
 
     reason = "SQL_REJECTED"
 
-    def __init__(self, description: str) -> None:
-        super().__init__("sql", description)
+    def __init__(self, description: str, rule: Rule = Rule.SYNTAX) -> None:
+        super().__init__("sql", description, metadata={"rule": rule.value})
+        self.rule = rule
+
+
+class ConfirmationRequired(FailedPrecondition):
+    """The statement is estimated to cost more than the deployment's ceiling, and nobody confirmed that.
+
+    Args:
+        cost: The database's estimate, in its own unit.
+        ceiling: The deployment's ceiling.
+    """
+
+    reason = "CONFIRMATION_REQUIRED"
+
+    def __init__(self, cost: float, ceiling: float) -> None:
+        super().__init__(
+            f"The database estimates that this statement costs {cost:,.0f}; above {ceiling:,.0f} it has to be "
+            "confirmed. Narrow it, see what ExplainQuery advises, or set confirm_cost.",
+            metadata={"cost": f"{cost:.0f}", "ceiling": f"{ceiling:.0f}"},
+        )
 
 
 class SqlFailed(FailedPrecondition):
@@ -47,9 +97,40 @@ class SqlTimeout(DeadlineExceeded):
 
 
 class DatabaseUnavailable(Unavailable):
-    """The user's database cannot be reached."""
+    """The user's database cannot be used now."""
 
     reason = "DATABASE_UNAVAILABLE"
+
+
+class DatabaseUnreachable(DatabaseUnavailable):
+    """Nothing answers at the user's database's address, or what does is no such database."""
+
+
+class DatabaseRefused(DatabaseUnavailable):
+    """The user's database answers and refuses the credentials: trying again helps nobody, a new URL does."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(
+            message
+            or "The database answers and refuses the user name, the password or the database's name. "
+            "Correct them in its URL: UpdateDatabase takes a new one.",
+            retry_after=None,
+        )
+
+
+class SchemaOnly(FailedPrecondition):
+    """There is no database behind a schema: statements are written, not run.
+
+    Args:
+        resource: The database's resource name.
+    """
+
+    def __init__(self, resource: str) -> None:
+        super().__init__(
+            f"{resource} is a schema without a database: its statements can be written, not run. "
+            "Give it a URL with UpdateDatabase.",
+            metadata={"resource": resource},
+        )
 
 
 class QuestionNotUnderstood(InvalidArgument):

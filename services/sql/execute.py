@@ -1,8 +1,7 @@
 """Runs checked statements: read-only, bounded in time, streamed in batches, stopped when nobody listens any more.
 
-Each run has a connection and a worker thread of its own, because the drivers block. The guard (services/sql/guard.py)
-is the first barrier; here the connection itself refuses to write: SQLite by mode=ro, query_only and an authorizer,
-PostgreSQL by a read-only transaction.
+Each run has a pooled connection and a worker thread of its own, because the drivers block. The guard
+(services/sql/guard.py) is the first barrier; the connections (services/sql/drivers) refuse to write besides.
 """
 
 from __future__ import annotations
@@ -11,24 +10,32 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from services.mesh import telemetry
+from services.mesh.errors import ParleyError
+from services.sql.drivers.driver import Session
+from services.sql.errors import DatabaseUnavailable, DatabaseUnreachable
 from services.sql.guard import Checked
-from services.sql.postgres_reader import PostgresReader
+from services.sql.pool import WAIT_SECONDS, Pool, Pools
 from services.sql.schema import Dialect
-from services.sql.sqlite_reader import SqliteReader
 from services.sql.target import Target
 from services.sql.values import ResultColumn, Value
 
 T = TypeVar("T")
 
 BATCH_ROWS = 256
-# OpenTelemetry's names.
-_SYSTEMS = {Dialect.SQLITE: "sqlite", Dialect.POSTGRESQL: "postgresql"}
+# Databases stop a statement at its timeout themselves; one that has not after so much longer hangs, in seconds.
+HANG_SECONDS = 10.0
+# How long a database may take to stop what it was asked to stop, in seconds.
+STOP_SECONDS = 2.0
+# OpenTelemetry's names, where they differ from sqlglot's.
+_SYSTEMS = {**{dialect: dialect.value for dialect in Dialect}, Dialect.POSTGRESQL: "postgresql"}
+
+log = telemetry.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,64 +61,126 @@ class Summary:
     """Whether the row limit cut it off."""
     elapsed: float
     """How long the database worked, in seconds."""
+    chart: Mapping[str, Any] | None = None
+    """A Vega-Lite specification that draws the result, where one fits."""
 
 
 Part = Columns | Rows | Summary
 
 
-class Reader(Protocol):
-    """A cursor over one statement's rows. `cancel` may be called from any thread, the others from one."""
+class _Statement:
+    """One statement on a pooled connection. `cancel` and `sever` may be called from any thread, the rest from one."""
 
-    def open(self, sql: str, timeout: float) -> None:
-        """Connects and starts the statement."""
+    def __init__(self, pool: Pool, sql: str, seconds: float) -> None:
+        self._pool = pool
+        self._sql = sql
+        self._seconds = seconds
+        self._session: Session | None = None
+        self._cancelled = False
+
+    def open(self) -> None:
+        """Takes a connection and starts; once more on a new connection where an old one turns out dead."""
+        try:
+            self._start(new=False)
+        except DatabaseUnreachable:
+            if self._cancelled or self._session is None:
+                raise
+            self._pool.give(self._session, usable=False)
+            self._session = None
+            self._start(new=True)
+
+    def _start(self, *, new: bool) -> None:
+        self._session = self._pool.take(new=new)
+        if not self._cancelled:
+            self._session.start(self._sql, self._seconds)
 
     def fetch(self, count: int) -> list[tuple[Any, ...]]:
         """At most `count` more raw rows; none at the end."""
+        return self._session.fetch(count) if self._session is not None and not self._cancelled else []
 
     def columns(self, rows: Sequence[tuple[Any, ...]]) -> tuple[ResultColumn, ...]:
-        """The columns, judged by the first rows where the database does not type its results."""
+        """The columns; known after the first fetch."""
+        return self._session.columns(rows) if self._session is not None else ()
 
     def cancel(self) -> None:
-        """Stops what runs now."""
+        """Stops what runs now, in the database."""
+        self._cancelled = True
+        if self._session is not None:
+            self._session.cancel()
+
+    def sever(self) -> None:
+        """Gives up a database that does not even answer that it was stopped."""
+        if self._session is not None:
+            self._session.sever()
 
     def close(self) -> None:
-        """Ends the transaction and the connection."""
-
-
-def reader_for(target: Target) -> Reader:
-    """The reader for a target's dialect."""
-    return SqliteReader(target) if target.dialect is Dialect.SQLITE else PostgresReader(target)
+        """Ends the statement and gives the connection back."""
+        session, self._session = self._session, None
+        if session is None:
+            return
+        usable = False
+        try:
+            session.finish()
+            usable = not self._cancelled
+        except ParleyError as error:
+            log.info("connection dropped", error=type(error).__name__)
+        finally:
+            self._pool.give(session, usable=usable)
 
 
 class _Worker:
-    """One thread for one reader, with a clock that runs only while the database works."""
+    """One thread for one statement, with a clock that runs only while the database works."""
 
-    def __init__(self, reader: Reader) -> None:
-        self.reader = reader
+    def __init__(self, statement: _Statement) -> None:
         self.elapsed = 0.0
+        self._statement = statement
+        self._busy = threading.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="query")
 
-    async def call(self, work: Callable[..., T], *arguments: Any) -> T:
+    async def call(self, work: Callable[..., T], *arguments: Any, limit: float) -> T:
+        """Runs a step in the thread. Raises DatabaseUnreachable when it has not come back after `limit` seconds."""
         started = time.monotonic()
+
+        def step() -> T:
+            self._busy.set()
+            try:
+                return work(*arguments)
+            finally:
+                self._busy.clear()
+
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+            return await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(self._thread, step), limit)
+        except TimeoutError:
+            raise DatabaseUnreachable("The database does not answer any more; the statement was given up.") from None
         finally:
             self.elapsed += time.monotonic() - started
 
     def abandon(self) -> None:
-        """Stops the statement and closes the connection without waiting for either."""
-        self.reader.cancel()
-        self._thread.submit(self.reader.close)
+        """Stops the statement and gives the connection back without waiting for either."""
+        if self._busy.is_set():
+            # Not here: asking a database to stop may wait for its network.
+            threading.Thread(target=self._stop, name="cancel", daemon=True).start()
+        self._thread.submit(self._statement.close)
         self._thread.shutdown(wait=False)
 
+    def _stop(self) -> None:
+        stopping = threading.Thread(target=self._statement.cancel, name="cancel", daemon=True)
+        stopping.start()
+        stopping.join(STOP_SECONDS)
+        given_up = time.monotonic() + STOP_SECONDS
+        while self._busy.is_set() and time.monotonic() < given_up:
+            time.sleep(0.05)
+        if self._busy.is_set():
+            self._statement.sever()
 
-async def run(target: Target, checked: Checked, max_rows: int, seconds: float) -> AsyncGenerator[Part, None]:
+
+async def run(pool: Pool, checked: Checked, max_rows: int, seconds: float) -> AsyncGenerator[Part, None]:
     """Runs a statement; yields Columns, then Rows, then Summary.
 
     Closing the generator, or cancelling the task that reads it, stops the statement.
 
     Args:
-        target: The database.
+        pool: The database's connections.
         checked: A statement that passed the guard with the same `max_rows`.
         max_rows: Rows after which the result is cut off.
         seconds: How long the database may work, in seconds; waiting for a slow caller does not count.
@@ -121,14 +190,15 @@ async def run(target: Target, checked: Checked, max_rows: int, seconds: float) -
         SqlFailed: It refused or failed the statement.
         SqlTimeout: The time is up.
     """
-    worker = _Worker(reader_for(target))
-    reader = worker.reader
+    statement = _Statement(pool, checked.sql, seconds)
+    worker = _Worker(statement)
+    limit = seconds + HANG_SECONDS
     with contextlib.closing(_Abandoned(worker)):
         # Not the rows after the first ones: how fast those are fetched is up to who reads them.
         with telemetry.span("database.execute", **{"db.system": _SYSTEMS[checked.dialect]}):
-            await worker.call(reader.open, checked.sql, seconds)
-            rows = await worker.call(reader.fetch, min(BATCH_ROWS, max_rows + 1))
-        columns = reader.columns(rows)
+            await worker.call(statement.open, limit=limit + WAIT_SECONDS)
+            rows = await worker.call(statement.fetch, min(BATCH_ROWS, max_rows + 1), limit=limit)
+        columns = statement.columns(rows)
         yield Columns(columns)
         count = 0
         while rows and count < max_rows:
@@ -137,7 +207,7 @@ async def run(target: Target, checked: Checked, max_rows: int, seconds: float) -
             yield Rows([[column.convert(value) for column, value in zip(columns, row, strict=True)] for row in kept])
             if len(kept) < len(rows):
                 break
-            rows = await worker.call(reader.fetch, min(BATCH_ROWS, max_rows + 1 - count))
+            rows = await worker.call(statement.fetch, min(BATCH_ROWS, max_rows + 1 - count), limit=limit)
         yield Summary(count, bool(rows) and count >= max_rows, worker.elapsed)
 
 
@@ -152,16 +222,26 @@ class _Abandoned:
 
 
 class Slots:
-    """How many statements may run at the same time; others wait for their turn."""
+    """How many statements may run at the same time; others wait for their turn.
 
-    def __init__(self, count: int) -> None:
+    Args:
+        count: So many.
+        pools: Connections to databases.
+    """
+
+    def __init__(self, count: int, pools: Pools | None = None) -> None:
+        self._pools = pools or Pools()
         self._free = asyncio.Semaphore(count)
 
     async def run(self, target: Target, checked: Checked, max_rows: int, seconds: float) -> AsyncGenerator[Part, None]:
         """As the function `run`, when there is a free slot."""
-        async with self._free, contextlib.aclosing(run(target, checked, max_rows, seconds)) as parts:
-            async for part in parts:
-                yield part
+        async with self._free, contextlib.aclosing(run(self._pools.of(target), checked, max_rows, seconds)) as parts:
+            try:
+                async for part in parts:
+                    yield part
+            except DatabaseUnavailable:
+                self._pools.doubt(target)
+                raise
 
 
 def live_queries() -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import enum
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import JSON, DateTime, String, Text, delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
@@ -15,6 +16,16 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from services.mesh.database import Database
 from services.mesh.errors import AlreadyExists, FailedPrecondition, NotFound
 from services.sql.schema import Dialect, Schema
+
+
+class State(enum.StrEnum):
+    """Whether a database answers; the names are those of the contract's enum."""
+
+    UNSPECIFIED = "unspecified"
+    ACTIVE = "active"
+    UNREACHABLE = "unreachable"
+    REFUSED = "refused"
+    SCHEMA_ONLY = "schema_only"
 
 
 class _Base(DeclarativeBase):
@@ -34,6 +45,12 @@ class _Row(_Base):
     created: Mapped[datetime] = mapped_column(DateTime)
     schema_read: Mapped[datetime] = mapped_column(DateTime)
     schema: Mapped[dict[str, Any]] = mapped_column(JSON)
+    state: Mapped[str] = mapped_column(String(20), default=State.UNSPECIFIED.value)
+    state_message: Mapped[str] = mapped_column(Text, default="")
+    checked: Mapped[datetime | None] = mapped_column(DateTime)
+    fingerprint: Mapped[str] = mapped_column(String(64), default="")
+    given: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    semantics: Mapped[str] = mapped_column(Text, default="")
 
 
 @dataclass(frozen=True)
@@ -48,6 +65,15 @@ class Registered:
     """In UTC."""
     schema_read: datetime
     """When its schema was last read, in UTC."""
+    state: State = State.UNSPECIFIED
+    state_message: str = ""
+    """Why it does not answer."""
+    checked: datetime | None = None
+    """When that was checked, in UTC."""
+    fingerprint: str = ""
+    """The database's fingerprint when its schema was read."""
+    semantics: str = ""
+    """Its semantic layer, as YAML."""
 
     @property
     def name(self) -> str:
@@ -60,14 +86,14 @@ class Secrets:
     """Encrypts and decrypts URLs.
 
     Args:
-        key: A Fernet key; empty leaves them as they are.
+        keys: Fernet keys, separated by commas: the first encrypts, all of them decrypt. Empty leaves URLs as they are.
     """
 
-    key: str = field(default="", repr=False)
+    keys: str = field(default="", repr=False)
 
     def seal(self, text: str) -> str:
         """What is stored for a URL."""
-        return "fernet:" + Fernet(self.key).encrypt(text.encode()).decode() if self.key else "plain:" + text
+        return f"fernet:{self._fernets()[0].encrypt(text.encode()).decode()}" if self.keys else f"plain:{text}"
 
     def open(self, stored: str, resource: str) -> str:
         """The URL again. Raises FailedPrecondition where the key is missing or another."""
@@ -75,12 +101,30 @@ class Secrets:
         if scheme == "plain":
             return text
         try:
-            return Fernet(self.key).decrypt(text.encode()).decode()
+            return MultiFernet(self._fernets()).decrypt(text.encode()).decode()
         except (InvalidToken, ValueError):
             raise FailedPrecondition(
                 f"{resource} was stored under another encryption key. Set that key again, or register it anew.",
                 metadata={"resource": resource},
             ) from None
+
+    def renewed(self, stored: str) -> str | None:
+        """What is stored under the first key; None where it is so already, or cannot be opened."""
+        scheme, _, text = stored.partition(":")
+        if not self.keys or scheme == "plain":
+            return self.seal(text) if self.keys else None
+        try:
+            self._fernets()[0].decrypt(text.encode())
+        except InvalidToken:
+            try:
+                return f"fernet:{MultiFernet(self._fernets()).rotate(text.encode()).decode()}"
+            except InvalidToken:
+                return None
+        return None
+
+    def _fernets(self) -> list[Fernet]:
+        """The keys. Raises ValueError where one is no key."""
+        return [Fernet(key.strip()) for key in self.keys.split(",") if key.strip()]
 
 
 class Store:
@@ -90,8 +134,19 @@ class Store:
         self._database = database
         self._secrets = secrets
 
-    async def add(self, registered: Registered, url: str, schema: Schema) -> None:
-        """Stores a new database. Raises AlreadyExists, StorageUnavailable."""
+    async def add(self, registered: Registered, url: str, schema: Schema, given: Schema | None = None) -> None:
+        """Stores a new database.
+
+        Args:
+            registered: What is known about it.
+            url: Where it is, with its credentials; empty for a schema without a database.
+            schema: Its schema.
+            given: The schema that came with it, whose descriptions and keys are added whenever it is read again.
+
+        Raises:
+            AlreadyExists: The id is taken.
+            StorageUnavailable: It cannot be stored.
+        """
 
         def work(session: Session) -> None:
             session.add(
@@ -104,6 +159,11 @@ class Store:
                     created=_naive(registered.created),
                     schema_read=_naive(registered.schema_read),
                     schema=schema.to_json(),
+                    state=registered.state.value,
+                    state_message=registered.state_message,
+                    checked=_naive(registered.checked) if registered.checked else None,
+                    fingerprint=registered.fingerprint,
+                    given=given.to_json() if given else None,
                 )
             )
             try:
@@ -112,6 +172,42 @@ class Store:
                 raise AlreadyExists(registered.name) from None
 
         await self._database.run(work)
+
+    async def change(self, registered: Registered, url: str | None = None, schema: Schema | None = None) -> Registered:
+        """Stores what is known about a database now, with its URL and schema where they are given.
+
+        Raises:
+            NotFound: It is gone.
+            StorageUnavailable: It cannot be stored; all stays as it was.
+        """
+
+        def work(session: Session) -> Registered:
+            row = _find(session, registered.id)
+            row.display_name, row.description = registered.display_name, registered.description
+            row.dialect, row.schema_read = registered.dialect.value, _naive(registered.schema_read)
+            row.state, row.state_message = registered.state.value, registered.state_message
+            row.checked = _naive(registered.checked) if registered.checked else None
+            row.fingerprint = registered.fingerprint
+            if url is not None:
+                row.url = self._secrets.seal(url)
+            if schema is not None:
+                row.schema = schema.to_json()
+            return _registered(row)
+
+        return await self._database.run(work)
+
+    async def renew_secrets(self) -> int:
+        """Encrypts what lies under an older key, or under none, with the first; says how many. Others stay."""
+
+        def work(session: Session) -> int:
+            changed = 0
+            for row in session.scalars(select(_Row)):
+                sealed = self._secrets.renewed(row.url)
+                if sealed is not None:
+                    row.url, changed = sealed, changed + 1
+            return changed
+
+        return await self._database.run(work)
 
     async def get(self, identifier: str) -> Registered:
         """The database of that id. Raises NotFound, StorageUnavailable."""
@@ -122,25 +218,22 @@ class Store:
         stored = await self._database.run(lambda session: _find(session, identifier).url)
         return self._secrets.open(stored, f"databases/{identifier}")
 
-    async def schema(self, identifier: str) -> tuple[Schema, datetime]:
-        """Its schema as last read, and when. Raises NotFound, StorageUnavailable."""
+    async def schema(self, identifier: str) -> Schema:
+        """Its schema as last read. Raises NotFound, StorageUnavailable."""
+        return _schema(await self._database.run(lambda session: _find(session, identifier).schema))
 
-        def work(session: Session) -> tuple[dict[str, Any], datetime]:
-            row = _find(session, identifier)
-            return row.schema, row.schema_read
+    async def given(self, identifier: str) -> Schema | None:
+        """The schema that came with it. Raises NotFound, StorageUnavailable."""
+        found = await self._database.run(lambda session: _find(session, identifier).given)
+        return _schema(found) if found else None
 
-        data, read = await self._database.run(work)
-        return Schema.from_json(json.loads(data) if isinstance(data, str) else data), read.replace(tzinfo=UTC)
+    async def set_semantics(self, identifier: str, text: str) -> None:
+        """Replaces its semantic layer. Raises NotFound, StorageUnavailable."""
 
-    async def put_schema(self, identifier: str, schema: Schema, read: datetime) -> Registered:
-        """Stores a schema that was read anew. Raises NotFound, StorageUnavailable."""
+        def work(session: Session) -> None:
+            _find(session, identifier).semantics = text
 
-        def work(session: Session) -> Registered:
-            row = _find(session, identifier)
-            row.schema, row.schema_read = schema.to_json(), _naive(read)
-            return _registered(row)
-
-        return await self._database.run(work)
+        await self._database.run(work)
 
     async def list(self, after: str, count: int) -> list[Registered]:
         """At most `count` databases whose ids follow `after`, ordered by id. Raises StorageUnavailable."""
@@ -164,9 +257,24 @@ def _find(session: Session, identifier: str) -> _Row:
     return row
 
 
+def _schema(data: dict[str, Any] | str) -> Schema:
+    return Schema.from_json(json.loads(data) if isinstance(data, str) else data)
+
+
 def _registered(row: _Row) -> Registered:
-    found = Registered(row.id, row.display_name, row.description, Dialect(row.dialect), row.created, row.schema_read)
-    return replace(found, created=row.created.replace(tzinfo=UTC), schema_read=row.schema_read.replace(tzinfo=UTC))
+    return Registered(
+        row.id,
+        row.display_name,
+        row.description,
+        Dialect(row.dialect),
+        row.created.replace(tzinfo=UTC),
+        row.schema_read.replace(tzinfo=UTC),
+        State(row.state),
+        row.state_message,
+        row.checked.replace(tzinfo=UTC) if row.checked else None,
+        row.fingerprint,
+        row.semantics,
+    )
 
 
 def _naive(time: datetime) -> datetime:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -13,11 +12,20 @@ from sqlalchemy.exc import ArgumentError
 from services.mesh.errors import InvalidArgument
 from services.sql.schema import Dialect
 
-if TYPE_CHECKING:
-    import psycopg2.extensions
-
 CONNECT_SECONDS = 5
 FIELD = "database.url"
+# What this service itself calls the files that were made of uploads; nobody may register one by its URL.
+UPLOAD = "upload"
+_EXAMPLE = "Write postgresql://user:password@host:port/name."
+_SERVERS = {
+    "postgresql": Dialect.POSTGRESQL,
+    "mysql": Dialect.MYSQL,
+    "clickhouse": Dialect.CLICKHOUSE,
+    "mongodb": Dialect.MONGODB,
+}
+_FILES = {"sqlite": Dialect.SQLITE, "duckdb": Dialect.DUCKDB, "chdb": Dialect.CLICKHOUSE}
+_ALIASES = {"postgres": "postgresql", "mariadb": "mysql"}
+_MORE_HOSTS = re.compile(r"(?<=[^/,]),[^/?]*")
 
 
 @dataclass(frozen=True)
@@ -25,11 +33,18 @@ class Target:
     """A user's database."""
 
     url: URL = field(repr=False)
+    source: str = field(default="", repr=False)
+    """The URL as it was written, where it says more than `url` can hold: several hosts of a MongoDB replica set."""
 
     @property
     def dialect(self) -> Dialect:
         """Its dialect."""
-        return Dialect.SQLITE if self.url.get_backend_name() == "sqlite" else Dialect.POSTGRESQL
+        return {**_SERVERS, **_FILES}[self.url.get_backend_name()]
+
+    @property
+    def path(self) -> Path:
+        """The file or folder, for a database that is one."""
+        return Path(str(self.url.database))
 
     def scrub(self, text: str) -> str:
         """A driver's text without the URL's password, user and host, fit for the log."""
@@ -39,64 +54,52 @@ class Target:
         return text
 
 
-def parse(url: str, sqlite_root: Path | None) -> Target:
+def parse(url: str, root: Path | None, uploads: Path | None = None) -> Target:
     """A target from what a user wrote.
 
     Args:
-        url: `sqlite:///file/path` or `postgresql://user:password@host:port/name`.
-        sqlite_root: The folder that SQLite files must lie in; None allows none.
+        url: `sqlite:///file/path`, `postgresql://user:password@host:port/name`, `mysql://…`, `duckdb:///file/path`,
+            `clickhouse://…`, `chdb:///folder/path`, `mongodb://…`.
+        root: The folder that files must lie in; None allows none.
+        uploads: The folder of databases that were made of uploads; None, where the URL comes from outside.
 
     Raises:
         InvalidArgument: It is not such a URL, or its file lies elsewhere.
     """
     try:
-        parsed = make_url(url)
+        # SQLAlchemy's URLs have one host; MongoDB's may have several.
+        parsed = make_url(_MORE_HOSTS.sub("", url, count=1) if url.startswith("mongodb") else url)
     except (ArgumentError, ValueError):
-        raise InvalidArgument(FIELD, "it is not a URL. Write postgresql://user:password@host:port/name.") from None
-    if parsed.drivername == "sqlite":
-        return Target(parsed.set(database=str(_sqlite_file(parsed, sqlite_root)), query={}))
-    if parsed.drivername in ("postgresql", "postgres"):
-        if not parsed.database:
-            raise InvalidArgument(FIELD, "it names no database. Write postgresql://user:password@host:port/name.")
-        return Target(parsed.set(drivername="postgresql+psycopg2"))
-    raise InvalidArgument(FIELD, "only sqlite:/// and postgresql:// are supported.")
+        raise InvalidArgument(FIELD, f"it is not a URL. {_EXAMPLE}") from None
+    name = parsed.drivername.partition("+")[0]
+    name = _ALIASES.get(name, name)
+    if name == UPLOAD and uploads is not None:
+        return Target(URL.create("duckdb", database=str(uploads / Path(str(parsed.database)).name)))
+    if name in _FILES:
+        return Target(URL.create(name, database=str(_inside(parsed, name, root))))
+    if name not in _SERVERS:
+        known = ", ".join(f"{item}://" for item in sorted([*_SERVERS, *_FILES]))
+        raise InvalidArgument(FIELD, f"its kind of database is not supported. It must start with one of: {known}.")
+    if not parsed.host:
+        raise InvalidArgument(FIELD, f"it names no host. {_EXAMPLE}")
+    if not parsed.database:
+        raise InvalidArgument(FIELD, f"it names no database. {_EXAMPLE}")
+    source = url if name == "mongodb" else ""
+    return Target(parsed.set(drivername=name), source)
 
 
-def _sqlite_file(url: URL, root: Path | None) -> Path:
+def _inside(url: URL, name: str, root: Path | None) -> Path:
+    """The file or folder that a URL names, links followed; it must be there and lie in `root`."""
     if root is None:
-        raise InvalidArgument(FIELD, "SQLite files may not be registered here: PARLEY_SQL_SQLITE_ROOT is not set.")
+        raise InvalidArgument(FIELD, "files may not be registered here: PARLEY_SQL_SQLITE_ROOT is not set.")
     if not url.database or url.database.startswith((":", "file:")):
-        raise InvalidArgument(FIELD, "it names no file. Write sqlite:///file/path.")
+        raise InvalidArgument(FIELD, f"it names no file. Write {name}:///file/path.")
     try:
         path = (root / url.database).resolve()
+        there = path.is_dir() if name == "chdb" else path.is_file()
     except (OSError, ValueError):
         raise InvalidArgument(FIELD, "it is not the name of a file.") from None
     # The same words for "missing" and "elsewhere": nobody learns which files exist outside the folder.
-    if not path.is_relative_to(root.resolve()) or not path.is_file():
-        raise InvalidArgument(FIELD, "there is no such file in the folder that SQLite files may lie in.")
+    if not path.is_relative_to(root.resolve()) or not there:
+        raise InvalidArgument(FIELD, "there is no such file in the folder that database files may lie in.")
     return path
-
-
-def connect_sqlite(target: Target) -> sqlite3.Connection:
-    """A connection that cannot write. Raises sqlite3.Error."""
-    uri = Path(str(target.url.database)).as_uri()
-    connection = sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=2, check_same_thread=False)
-    # Files in the wild hold text in other encodings; a wrong byte must not lose the row.
-    connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
-    connection.execute("PRAGMA query_only=1")
-    return connection
-
-
-def connect_postgres(target: Target) -> psycopg2.extensions.connection:
-    """A connection whose transactions only read. Raises psycopg2.Error."""
-    import psycopg2.extensions  # here: an installation with SQLite databases only needs no driver
-
-    url = target.url
-    options = {"sslmode": str(url.query["sslmode"])} if "sslmode" in url.query else {}
-    parts = {"host": url.host, "port": url.port, "user": url.username, "password": url.password, "dbname": url.database}
-    dsn = psycopg2.extensions.make_dsn(
-        **{key: str(value) for key, value in parts.items() if value is not None}, **options
-    )
-    connection = psycopg2.connect(dsn, connect_timeout=CONNECT_SECONDS, application_name="parley-sql")
-    connection.set_session(readonly=True)
-    return connection

@@ -16,6 +16,8 @@ Value: TypeAlias = "bool | int | float | str | list[Value] | dict[str, Value] | 
 
 # Beyond this JavaScript and protobuf's Value cannot hold a whole number exactly.
 EXACT = 2**53
+# Shorter numbers have no noise: a double's repr is as short as it can be.
+NOISY_LENGTH = 16
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}(\.\d+)?")
 
@@ -82,13 +84,29 @@ def _plain(value: Any) -> Value:
     if isinstance(value, int):
         return value if -EXACT <= value <= EXACT else str(value)
     if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
+        return without_noise(value) if math.isfinite(value) else str(value)
     if isinstance(value, dt.datetime):
         return _rfc3339(value.isoformat())
     if isinstance(value, (bytes, memoryview)):
         return base64.b64encode(bytes(value)).decode("ascii")
     # Decimal, date, time, interval, uuid: their text is the contract's.
     return str(value)
+
+
+def without_noise(value: float) -> float:
+    """The number without the noise of binary sums: 0.30000000000000004 is 0.3, 1/3 stays as it is.
+
+    A number is noise when rounding it to 15 (after long sums 13) digits makes at least four of them vanish: for a
+    number that means its digits that happens to one in ten thousand, and changes it by less than 1e-12 of itself.
+    """
+    if len(repr(value)) < NOISY_LENGTH:
+        return value
+    for digits in (15, 13):
+        rounded = float(f"{value:.{digits}g}")
+        mantissa = repr(rounded).partition("e")[0].replace(".", "").strip("-0")
+        if len(mantissa) <= digits - 4:
+            return rounded
+    return value
 
 
 def _json(value: Any) -> Value:

@@ -1,0 +1,168 @@
+"""Connections to users' databases, kept between statements: few for each, checked before use, closed when idle.
+
+Everything here blocks: call it in worker threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from services.sql.drivers import driver
+from services.sql.drivers.driver import Session
+from services.sql.errors import DatabaseUnavailable
+from services.sql.target import Target
+
+# How long a statement waits for a connection while all are busy, in seconds.
+WAIT_SECONDS = 30.0
+
+
+class Pool:
+    """Sessions with one database.
+
+    Args:
+        target: The database.
+        size: Connections that may be open at the same time.
+    """
+
+    def __init__(self, target: Target, size: int) -> None:
+        self._target = target
+        self._idle: list[tuple[Session, float]] = []
+        self._free = threading.BoundedSemaphore(size)
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def take(self, *, new: bool = False) -> Session:
+        """A session that answers; give it back.
+
+        Args:
+            new: Opens a connection even if there is an idle one: those may all have died together.
+
+        Raises:
+            DatabaseUnavailable: The database cannot be reached, refuses, or all connections stay busy.
+        """
+        if not self._free.acquire(timeout=WAIT_SECONDS):
+            raise DatabaseUnavailable("All connections to the database are busy. Try again shortly.")
+        try:
+            return (None if new else self._reused()) or driver.connect(self._target)
+        except BaseException:
+            self._free.release()
+            raise
+
+    def give(self, session: Session, *, usable: bool) -> None:
+        """Takes a session back; one that is not usable is closed."""
+        if usable and session.kept:
+            with self._lock:
+                usable = not self._closed
+                if usable:
+                    self._idle.append((session, time.monotonic()))
+        if not (usable and session.kept):
+            session.close()
+        self._free.release()
+
+    @contextmanager
+    def session(self, *, new: bool = False) -> Iterator[Session]:
+        """A session for a block, `new` as `take` has it; an error that leaves the block closes it."""
+        session = self.take(new=new)
+        usable = False
+        try:
+            yield session
+            usable = True
+        finally:
+            self.give(session, usable=usable)
+
+    def close(self, idle: float = 0.0) -> bool:
+        """Closes sessions that were idle for so many seconds; with 0 all, and for good. Says whether some are left."""
+        limit = time.monotonic() - idle
+        with self._lock:
+            self._closed = self._closed or not idle
+            old = [session for session, since in self._idle if since <= limit]
+            self._idle = [item for item in self._idle if item[1] > limit]
+        for session in old:
+            session.close()
+        return bool(self._idle)
+
+    def _reused(self) -> Session | None:
+        """The session that was used last, if it lives."""
+        while True:
+            with self._lock:
+                if not self._idle:
+                    return None
+                session, _since = self._idle.pop()
+            if session.alive():
+                return session
+            session.close()
+
+
+class Pools:
+    """A pool for each database.
+
+    Args:
+        size: Connections to one database that may be open at the same time.
+        idle_seconds: After how long without use a connection is closed, in seconds.
+    """
+
+    def __init__(self, size: int = 8, idle_seconds: float = 60.0) -> None:
+        self._size = size
+        self._idle_seconds = idle_seconds
+        self._pools: dict[Target, Pool] = {}
+        self._doubted: set[Target | None] = set()
+        self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
+
+    def of(self, target: Target) -> Pool:
+        """The pool of a database."""
+        with self._lock:
+            self._watch()
+            return self._pools.setdefault(target, Pool(target, self._size))
+
+    def doubt(self, target: Target) -> None:
+        """Remembers that a database just failed somebody."""
+        with self._lock:
+            self._doubted.add(target)
+
+    def doubted(self, target: Target | None) -> bool:
+        """Whether a database failed somebody since this was last asked."""
+        with self._lock:
+            found = target in self._doubted
+            self._doubted -= {target}
+            return found
+
+    def drop(self, target: Target) -> None:
+        """Closes a database's connections: it was forgotten, or is at another URL now."""
+        with self._lock:
+            pool = self._pools.pop(target, None)
+        if pool is not None:
+            pool.close()
+
+    def close(self) -> None:
+        """Closes all connections."""
+        with self._lock:
+            pools, self._pools = list(self._pools.values()), {}
+            if self._timer is not None:
+                self._timer.cancel()
+        for pool in pools:
+            pool.close()
+
+    async def aclose(self) -> None:
+        """As `close`, for whoever may not block."""
+        await asyncio.to_thread(self.close)
+
+    def _watch(self) -> None:
+        """Looks for idle connections after a while; called with the lock."""
+        if self._timer is None:
+            self._timer = threading.Timer(self._idle_seconds, self._prune)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _prune(self) -> None:
+        with self._lock:
+            pools = list(self._pools.values())
+        left = [pool.close(self._idle_seconds) for pool in pools]
+        with self._lock:
+            self._timer = None
+            if any(left):
+                self._watch()
