@@ -98,7 +98,7 @@ _READ = {"expressions", "from_", "joins", "where", "order", "limit"}
 def read(sql: str, schema: Schema) -> Figure | None:
     """What the figure of a query with one column and one row is; None where it is not exactly sayable."""
     try:
-        tree = sqlglot.parse_one(sql, dialect=schema.dialect.value)
+        tree = sqlglot.parse_one(sql, dialect=schema.dialect.grammar)
         return _Reading(tree, schema).figure()
     except (SqlglotError, _NotSayable):
         return None

@@ -1,121 +1,160 @@
 """The guard: every statement that reaches a database, written by a person or an engine, passes here first.
 
-A statement is parsed in the database's dialect and must be exactly one query that only reads. What runs is the text
-generated from the checked tree, so that comments and spellings that the parser and the database might read differently
-are gone. Execution is read-only besides (services/sql/execute.py): either barrier alone has to hold.
+A statement is parsed in the database's dialect and must be exactly one query that only reads: made of the kinds of
+nodes listed here, calling functions listed in services/sql/functions.py, within the bounds of services/sql/bounds.py.
+What runs is the text generated from the checked tree, and that text is checked again, so that comments and spellings
+that the parser and the database might read differently are gone. Execution is read-only besides
+(services/sql/execute.py): either barrier alone has to hold.
 """
 
 from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from typing import Any, ClassVar
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
+from sqlglot.generators.mysql import MySQLGenerator
 
-from services.sql.errors import SqlRejected
+from services.mesh.errors import InvalidArgument
+from services.sql import lexical
+from services.sql.bounds import check_bounds
+from services.sql.errors import Rule, SqlRejected
 from services.sql.schema import Dialect
 from services.sql.words import listed
 
 # sqlglot logs statements that it cannot parse, with the values in them.
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
 
-MAX_TOKENS = 20_000
-MAX_DEPTH = 60
-
-# Nodes that write, change the session, take locks or hand text to the database unparsed.
-_FORBIDDEN: tuple[tuple[type[exp.Expr], str], ...] = (
-    (exp.DML, "it writes"),
-    (exp.DDL, "it changes the schema"),
-    (exp.Drop, "it changes the schema"),
-    (exp.Alter, "it changes the schema"),
-    (exp.TruncateTable, "it writes"),
-    (exp.Into, "SELECT INTO writes"),
-    (exp.Lock, "locking clauses are not allowed"),
-    (exp.Command, "it is not a query"),
-    (exp.Pragma, "PRAGMA is not allowed"),
-    (exp.Attach, "ATTACH is not allowed"),
-    (exp.Detach, "DETACH is not allowed"),
-    (exp.Set, "SET is not allowed"),
-    (exp.Use, "USE is not allowed"),
-    (exp.Transaction, "transactions are not allowed"),
-    (exp.Commit, "transactions are not allowed"),
-    (exp.Rollback, "transactions are not allowed"),
-    (exp.Kill, "KILL is not allowed"),
-    (exp.Parameter, "parameters are not allowed: write the values"),
-    (exp.Placeholder, "parameters are not allowed: write the values"),
-    (exp.SessionParameter, "session variables are not allowed"),
+# Nodes that do more than read, and what they do.
+_FORBIDDEN: tuple[tuple[type[exp.Expr], Rule, str], ...] = (
+    (exp.DML, Rule.WRITE, "it writes"),
+    (exp.DDL, Rule.WRITE, "it changes the schema"),
+    (exp.Drop, Rule.WRITE, "it changes the schema"),
+    (exp.Alter, Rule.WRITE, "it changes the schema"),
+    (exp.TruncateTable, Rule.WRITE, "it writes"),
+    (exp.Into, Rule.WRITE, "SELECT INTO writes"),
+    (exp.Copy, Rule.WRITE, "COPY writes"),
+    (exp.Lock, Rule.LOCK, "locking clauses are not allowed"),
+    (exp.Command, Rule.WRITE, "it is not a query"),
+    (exp.Pragma, Rule.SESSION, "PRAGMA is not allowed"),
+    (exp.Attach, Rule.WRITE, "ATTACH is not allowed"),
+    (exp.Detach, Rule.WRITE, "DETACH is not allowed"),
+    (exp.Set, Rule.SESSION, "SET is not allowed"),
+    (exp.Use, Rule.SESSION, "USE is not allowed"),
+    (exp.Transaction, Rule.SESSION, "transactions are not allowed"),
+    (exp.Commit, Rule.SESSION, "transactions are not allowed"),
+    (exp.Rollback, Rule.SESSION, "transactions are not allowed"),
+    (exp.Kill, Rule.SESSION, "KILL is not allowed"),
+    (exp.Parameter, Rule.SESSION, "parameters and variables are not allowed: write the values"),
+    (exp.Placeholder, Rule.SESSION, "parameters are not allowed: write the values"),
+    (exp.SessionParameter, Rule.SESSION, "session variables are not allowed"),
+    (exp.NextValueFor, Rule.WRITE, "sequences are not allowed"),
+    (exp.CurrentUser, Rule.SESSION, "the current user is not shown"),
+    (exp.SessionUser, Rule.SESSION, "the current user is not shown"),
+    (exp.CurrentRole, Rule.SESSION, "the current role is not shown"),
+    (exp.CurrentCatalog, Rule.SESSION, "the current database is not shown"),
+    (exp.CurrentSchema, Rule.SESSION, "the current schema is not shown"),
+    (exp.Hint, Rule.COMMENT, "hints to the database are not allowed"),
+    (exp.Show, Rule.SYSTEM, "SHOW is not allowed"),
+    (exp.Describe, Rule.SYSTEM, "DESCRIBE is not allowed"),
+    (exp.Operator, Rule.FUNCTION, "OPERATOR(…) is not allowed"),
+    (exp.ObjectIdentifier, Rule.SYSTEM, "types that read system tables are not allowed"),
 )
-
-# Syntax that sqlglot models as functions.
-_SYNTAX: tuple[type[exp.Expr], ...] = (
-    *(exp.And, exp.Or, exp.Xor, exp.Case, exp.Cast, exp.TryCast, exp.If, exp.Exists, exp.Array, exp.Extract),
-    *(exp.Explode, exp.Unnest, exp.JSONExtract, exp.JSONExtractScalar, exp.JSONBExtract, exp.JSONBExtractScalar),
-    *(exp.CurrentDate, exp.CurrentTime, exp.CurrentTimestamp, exp.Count, exp.Concat, exp.DPipe, exp.Anonymous),
-    *(exp.RegexpLike, exp.RegexpILike, exp.ArrayContainsAll, exp.ArrayOverlaps, exp.JSONBContains, exp.StrPosition),
-    *(exp.TsOrDsToDate, exp.TsOrDsToTimestamp, exp.TimeToStr, exp.StrToTime, exp.StrToDate, exp.TimestampTrunc),
-    *(
-        exp.DateTrunc,
-        exp.Substring,
-        exp.Trim,
-        exp.Pow,
-        exp.Mod,
-        exp.Length,
-        exp.Coalesce,
-        exp.ArrayAgg,
-        exp.GroupConcat,
+# First words of other statements.
+_STATEMENTS: tuple[tuple[frozenset[str], Rule], ...] = (
+    (
+        frozenset(listed("SET RESET BEGIN START COMMIT END ROLLBACK ABORT SAVEPOINT RELEASE USE KILL DISCARD PRAGMA")),
+        Rule.SESSION,
     ),
-    *(exp.ToChar, exp.ToNumber, exp.AnyValue, exp.LogicalAnd, exp.LogicalOr, exp.Log, exp.Ln, exp.Rand, exp.Date),
-    *(exp.Variance, exp.Stddev, exp.StddevSamp, exp.CastToStrType),
-    *(exp.CurrentDatetime, exp.UnixToTime, exp.TimeStrToTime, exp.JSONObject, exp.JSONArray),
+    (frozenset({"SHOW", "DESCRIBE", "DESC"}), Rule.SYSTEM),
+    (
+        frozenset(
+            listed(
+                """INSERT UPDATE DELETE MERGE REPLACE UPSERT CREATE DROP ALTER TRUNCATE RENAME UNDROP EXCHANGE GRANT
+                REVOKE COPY CALL DO EXEC EXECUTE PREPARE DEALLOCATE DECLARE FETCH EXPLAIN ANALYZE VACUUM REINDEX CLUSTER
+                CHECKPOINT CHECKSUM ATTACH DETACH INSTALL UNINSTALL FORCE LOAD IMPORT EXPORT BACKUP RESTORE OPTIMIZE
+                REPAIR SYSTEM SHUTDOWN HANDLER PURGE FLUSH LISTEN UNLISTEN NOTIFY REFRESH SECURITY COMMENT LOCK UNLOCK
+                SUMMARIZE PIVOT UNPIVOT SIGNAL CHANGE STOP XA BINLOG CACHE"""
+            )
+        ),
+        Rule.WRITE,
+    ),
 )
-_COMMON = frozenset(
+# Words that stand only where a query writes, and that sqlglot does not parse in every dialect.
+_WRITING = {
+    "OUTFILE": "INTO OUTFILE writes", "DUMPFILE": "INTO DUMPFILE writes", "INTO": "SELECT INTO writes",
+    "PROCEDURE": "PROCEDURE is not allowed", "NEXT": "sequences are not allowed",
+}  # fmt: skip
+# The nodes that queries are made of, besides functions, whose names the generated text tells.
+_KNOWN: tuple[type[exp.Expr], ...] = (
+    *(exp.Select, exp.SetOperation, exp.Subquery, exp.With, exp.CTE, exp.From, exp.Join, exp.Where, exp.Group),
+    *(
+        exp.Having,
+        exp.Qualify,
+        exp.Order,
+        exp.Ordered,
+        exp.Limit,
+        exp.Offset,
+        exp.Fetch,
+        exp.LimitOptions,
+        exp.Distinct,
+    ),
+    *(exp.Table, exp.TableAlias, exp.TableSample, exp.Lateral, exp.Values, exp.Final, exp.PreWhere, exp.JoinHint),
+    *(exp.Column, exp.Identifier, exp.Dot, exp.Star, exp.Alias, exp.Aliases, exp.PropertyEQ, exp.Literal, exp.Boolean),
+    *(exp.Null, exp.Var, exp.Tuple, exp.Paren, exp.Bracket, exp.Slice, exp.Binary, exp.Unary, exp.Between, exp.In),
+    *(exp.Predicate, exp.Case, exp.If, exp.DataType, exp.DataTypeParam, exp.Interval, exp.IntervalSpan),
+    *(exp.Window, exp.WindowSpec, exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls, exp.HavingMax),
+    *(exp.Cube, exp.Rollup, exp.GroupingSets, exp.Pivot, exp.UnpivotColumns, exp.PivotAlias, exp.PivotAny),
+    *(exp.JSONPath, exp.JSONPathPart, exp.JSONKeyValue, exp.JSONSchema, exp.JSONColumnDef, exp.FormatJson),
+    *(exp.JSONValue, exp.JSONExtractQuote, exp.AtTimeZone, exp.Collate, exp.Escape, exp.Introducer, exp.WeekStart),
+    *(exp.Lambda, exp.Kwarg, exp.Comprehension, exp.ByteString, exp.HexString, exp.BitString, exp.UnicodeString),
+    *(exp.National, exp.RawString, exp.Heredoc, exp.Quantile, exp.ToChar, exp.WithTableHint, exp.ColumnDef, exp.Tag),
+    exp.MatchAgainst,
+)
+# The clauses of a query and of a table that only choose and arrange rows: not SETTINGS or FORMAT. The last three are
+# nodes of their own, refused as such.
+_CLAUSES = frozenset(
     listed(
-        "abs acos asin atan atan2 avg ceil ceiling char_length character_length coalesce concat cos count "
-        "cume_dist date "
-        "degrees dense_rank exp first_value floor greatest group_concat ifnull initcap instr json_array_length lag "
-        "last_value lead least left length ln log log10 log2 lower ltrim max min mod nth_value ntile nullif "
-        "percent_rank "
-        "pi pow power radians rank regexp_replace replace reverse right round row_number rtrim sign sin sqrt "
-        "string_agg "
-        "strpos substr substring sum tan trim trunc truncate upper var_pop var_samp variance stddev stddev_pop "
-        "stddev_samp"
+        """with_ expressions distinct from_ joins laterals where group having qualify windows order limit offset sample
+        prewhere pivots this expression by_name on side kind alias exclude array_join locks into hint"""
     )
 )
-_FUNCTIONS = {
-    # Not printf and format: one call with a width fills gigabytes, and no timeout is looked at inside a function. Not
-    # json_each and json_tree: they are virtual tables, which the authorizer of execution does not let through.
-    Dialect.SQLITE: _COMMON
-    | frozenset(
-        listed(
-            "changes datetime glob hex iif json json_array json_extract json_object "
-            "json_type "
-            "julianday like likelihood likely nullif quote random strftime time timediff total typeof unicode "
-            "unixepoch unlikely json_group_array json_group_object char octet_length"
-        )
-    ),
-    Dialect.POSTGRESQL: _COMMON
-    | frozenset(
-        listed(
-            "age array_agg array_length array_to_string ascii bit_and bit_or bool_and bool_or btrim cardinality cbrt "
-            "chr clock_timestamp concat_ws corr date_bin date_part date_trunc div every extract format generate_series "
-            "isfinite json_agg json_array_elements json_array_elements_text json_build_object json_each json_each_text "
-            "json_object_keys jsonb_agg jsonb_array_elements jsonb_array_elements_text jsonb_array_length jsonb_each "
-            "jsonb_build_object jsonb_object_keys justify_days make_date make_interval md5 mode now num_nonnulls "
-            "octet_length overlay percentile_cont percentile_disc position random regexp_count regexp_match "
-            "regexp_matches regexp_split_to_table row_to_json similarity split_part starts_with string_to_array "
-            "string_to_table to_char to_date to_json to_jsonb to_number to_timestamp translate unaccent unnest "
-            "width_bucket regr_slope regr_intercept regr_r2 covar_pop covar_samp"
-        )
-    ),
-}
+_TABLE_PARTS = frozenset(listed("this db catalog alias joins laterals sample pivots ordinality only rows_from final"))
+
+_SYSTEM_SCHEMAS = frozenset(listed("pg_catalog information_schema pg_toast mysql performance_schema sys system"))
 _SYSTEM_TABLES = {
-    Dialect.SQLITE: re.compile(r"^(pragma_|sqlite_|dbstat$|fts\w*_|bytecode$|tables_used$)", re.IGNORECASE),
-    Dialect.POSTGRESQL: re.compile(r"^pg_", re.IGNORECASE),
+    Dialect.SQLITE: r"pragma_|sqlite_|dbstat$|fts\w*_|bytecode$|tables_used$",
+    Dialect.POSTGRESQL: r"pg_",
+    Dialect.DUCKDB: r"duckdb_|pragma_|sqlite_master$|sqlite_schema$|sqlite_temp|pg_",
+    Dialect.MONGODB: r"system\.",
 }
-_SYSTEM_SCHEMAS = frozenset({"pg_catalog", "information_schema", "pg_toast"})
+# DuckDB opens a table whose name looks like a file or an address.
+_FILE = re.compile(
+    r"[/\\:*?]|\.(\w*sv|parquet|jsonl?|ndjson|geojson|xlsx?|db|duckdb|sqlite\d?|arrows?|gz|zst|txt)$", re.IGNORECASE
+)
+# Names that PostgreSQL answers without a parenthesis.
+_SESSION_NAMES = frozenset(
+    listed("user current_role current_user session_user system_user current_catalog current_schema")
+)
+
+
+def _rlike(generator: Any, node: exp.Expr) -> str:
+    """MariaDB has no REGEXP_LIKE, which sqlglot writes for MySQL; both have RLIKE, which takes no flags."""
+    if node.args.get("flag"):
+        return str(generator.func("REGEXP_LIKE", node.this, node.expression, node.args["flag"]))
+    return str(generator.binary(node, "RLIKE"))
+
+
+class _MariaDbGenerator(MySQLGenerator):
+    """Writes MySQL's dialect as MariaDB understands it too."""
+
+    TRANSFORMS: ClassVar = {**MySQLGenerator.TRANSFORMS, exp.RegexpLike: _rlike}
 
 
 @dataclass(frozen=True)
@@ -127,94 +166,197 @@ class Checked:
     dialect: Dialect
 
 
-def check(sql: str, dialect: Dialect, max_rows: int) -> Checked:
+def check(
+    sql: str, dialect: Dialect, max_rows: int, *, sizes: Mapping[str, int] | None = None, skip: int = 0
+) -> Checked:
     """Checks a statement and bounds its rows.
 
     Args:
         sql: What someone wants to run.
         dialect: The database's dialect.
         max_rows: The result is limited to one more, so that a reader notices when it was cut off.
+        sizes: About how many rows the database's tables have, by their names in lower case.
+        skip: Rows at the beginning to leave out.
 
     Raises:
         SqlRejected: It is not exactly one reading statement, is too large, or uses something that is not allowed.
+        InvalidArgument: Rows cannot be left out of it.
     """
-    tree = _parse(sql, dialect)
-    for node in tree.walk():
-        _check_node(node, dialect)
-    text = _limited(tree, max_rows + 1).sql(dialect.value, comments=False)
-    # What runs is this text: it has to mean to a parser what was checked.
-    _parse(text, dialect)
+    try:
+        tree = _parse(sql, lexical.tokens_of(sql, dialect), dialect)
+        _check_tree(tree, dialect)
+        check_bounds(tree, dialect, sizes or {})
+        text = _generated(_limited(_skipped(tree, skip), max_rows + 1), dialect)
+        # What runs is this text: it has to mean to a parser what was checked.
+        tokens = lexical.tokenized(text, dialect)
+        lexical.check_characters(text, tokens)
+        written = _parse(text, tokens, dialect)
+        _check_tree(written, dialect)
+        lexical.check_calls(tokens, written, dialect)
+    except RecursionError:
+        raise SqlRejected("it is nested too deeply.", Rule.SIZE) from None
     return Checked(text, dialect)
 
 
-def _parse(sql: str, dialect: Dialect) -> exp.Query:
+def _generated(tree: exp.Query, dialect: Dialect) -> str:
+    """The text to run."""
+    if dialect is Dialect.MYSQL:
+        return str(_MariaDbGenerator(dialect=dialect.grammar, comments=False).generate(tree))
+    return tree.sql(dialect.grammar, comments=False)
+
+
+def _parse(sql: str, tokens: list[sqlglot.Token], dialect: Dialect) -> exp.Query:
+    _check_start(tokens)
     try:
-        tokens = sqlglot.tokenize(sql, dialect.value)
-        _check_size(tokens)
-        statements = [tree for tree in sqlglot.parse(sql, dialect.value) if tree is not None]
-    except RecursionError:
-        raise SqlRejected("it is nested too deeply.") from None
+        grammar = sqlglot.Dialect.get_or_raise(dialect.grammar)
+        # A lone `;` after the statement parses to nothing or to an empty Semicolon.
+        statements = [
+            tree
+            for tree in grammar.parser().parse(tokens, sql)
+            if tree is not None and not isinstance(tree, exp.Semicolon)
+        ]
     except SqlglotError as error:
-        raise SqlRejected(f"it is not valid {dialect.value}: {_first_line(error)}") from None
-    # A lone `;` after the statement parses to nothing or to an empty Semicolon.
-    statements = [tree for tree in statements if not isinstance(tree, exp.Semicolon)]
+        raise _unparsed(tokens, dialect, error) from None
     if len(statements) != 1:
-        raise SqlRejected(f"exactly one statement is allowed; this has {len(statements)}.")
+        raise SqlRejected(f"exactly one statement is allowed; this has {len(statements)}.", Rule.STACKED)
     tree = statements[0]
-    if not isinstance(tree, exp.Query) or isinstance(tree, exp.Table):
-        raise SqlRejected(f"only SELECT is allowed; this is {tree.key.upper()}.")
-    return tree
+    if isinstance(tree, exp.Query) and isinstance(tree, (exp.Select, exp.SetOperation, exp.Subquery)):
+        return tree
+    broken = _forbidden(type(tree))  # type: ignore[arg-type]  # classes are hashable; mypy looks at their instances
+    if broken is not None:
+        raise SqlRejected(f"only SELECT is allowed; this is {_kind(tree)}: {broken[1]}.", broken[0])
+    raise SqlRejected(f"only SELECT is allowed; this is {_kind(tree)}.", Rule.WRITE)
 
 
-def _check_size(tokens: list[sqlglot.Token]) -> None:
-    if len(tokens) > MAX_TOKENS:
-        raise SqlRejected(f"it is longer than {MAX_TOKENS} tokens.")
-    depth = 0
-    for token in tokens:
-        if token.token_type.name in ("L_PAREN", "CASE"):
-            depth += 1
-        elif token.token_type.name in ("R_PAREN", "END"):
-            depth -= 1
-        if depth > MAX_DEPTH:
-            raise SqlRejected(f"it is nested deeper than {MAX_DEPTH} levels.")
+def _check_start(tokens: list[sqlglot.Token]) -> None:
+    """Refuses what begins with the name of another kind of statement, whether sqlglot could parse it or not."""
+    first = tokens[0].text.upper() if tokens else ""
+    for words, rule in _STATEMENTS:
+        if first in words:
+            raise SqlRejected(f"only SELECT is allowed; this is {first}.", rule)
+
+
+def _unparsed(tokens: list[sqlglot.Token], dialect: Dialect, error: Exception) -> SqlRejected:
+    """The error for a text that does not parse: what it tries to do, where words of it tell, else what is wrong."""
+    if any(token.token_type is sqlglot.TokenType.SEMICOLON for token in tokens[:-1]):
+        return SqlRejected("exactly one statement is allowed.", Rule.STACKED)
+    words = {token.text.upper() for token in tokens if token.token_type not in lexical.TEXTS}
+    for word, why in _WRITING.items():
+        if word in words:
+            return SqlRejected(f"{why}. Only a SELECT that reads is allowed.", Rule.WRITE)
+    return SqlRejected(f"it is not valid {dialect.grammar}: {lexical.first_line(error)}")
+
+
+def _kind(tree: exp.Expr) -> str:
+    return str(tree.this).upper() if isinstance(tree, exp.Command) else tree.key.upper()
+
+
+def _check_tree(tree: exp.Query, dialect: Dialect) -> None:
+    for node in tree.walk():
+        _check_node(node, dialect)
+
+
+@cache
+def _forbidden(kind: type[exp.Expr]) -> tuple[Rule, str] | None:
+    """Which rule nodes of a kind break, and what they do; None where they break none."""
+    return next(((rule, why) for forbidden, rule, why in _FORBIDDEN if issubclass(kind, forbidden)), None)
+
+
+@cache
+def _known(kind: type[exp.Expr]) -> bool:
+    return issubclass(kind, (*_KNOWN, exp.Func))
 
 
 def _check_node(node: exp.Expr, dialect: Dialect) -> None:
-    for kind, why in _FORBIDDEN:
-        if isinstance(node, kind):
-            raise SqlRejected(f"{why}. Only a SELECT that reads is allowed.")
-    if isinstance(node, exp.Func):
-        _check_function(node, dialect)
+    broken = _forbidden(type(node))  # type: ignore[arg-type]  # classes are hashable; mypy looks at their instances
+    if broken is not None:
+        raise SqlRejected(f"{broken[1]}. Only a SELECT that reads is allowed.", broken[0])
+    if isinstance(node, (exp.Select, exp.SetOperation, exp.Subquery)):
+        _check_parts(node, _CLAUSES)
     elif isinstance(node, exp.Table):
         _check_table(node, dialect)
+    elif isinstance(node, exp.DataType):
+        _check_type(node)
+    elif isinstance(node, exp.Column):
+        _check_column(node, dialect)
+    elif isinstance(node, exp.Identifier):
+        if not node.quoted and node.name[:1] in "$@:?":
+            raise SqlRejected(f"{node.name} is a parameter: write the values.", Rule.SESSION)
+    elif isinstance(node, exp.PropertyEQ) and dialect is Dialect.MYSQL:
+        raise SqlRejected("variables are not allowed. Only a SELECT that reads is allowed.", Rule.SESSION)
+    elif not _known(type(node)):  # type: ignore[arg-type]  # classes are hashable; mypy looks at their instances
+        raise SqlRejected(f"{node.key.upper()} is not allowed.", Rule.SYNTAX)
 
 
-def _check_function(node: exp.Func, dialect: Dialect) -> None:
-    allowed = _FUNCTIONS[dialect]
-    if isinstance(node, exp.Anonymous):
-        names = {str(node.this if isinstance(node.this, str) else node.this.name).lower()}
-    elif isinstance(node, _SYNTAX):
-        return
-    else:
-        # As the database would see it: the generated text starts with the function's name in that dialect.
-        written = re.match(r"\w+(?=\()", node.sql(dialect.value))
-        names = {written[0].lower()} if written else {name.lower() for name in node.sql_names()}
-    if not names & allowed:
-        raise SqlRejected(f"the function {min(names)} is not allowed.")
+def _check_parts(node: exp.Expr, known: frozenset[str]) -> None:
+    for name, value in node.args.items():
+        if value and name not in known:
+            rule = Rule.SESSION if name == "settings" else Rule.SYNTAX
+            raise SqlRejected(f"the clause {name.rstrip('_').upper()} is not allowed.", rule)
 
 
 def _check_table(node: exp.Table, dialect: Dialect) -> None:
-    if node.db.lower() in _SYSTEM_SCHEMAS or node.catalog.lower() in _SYSTEM_SCHEMAS:
-        raise SqlRejected("system tables are not allowed.")
-    if isinstance(node.this, exp.Identifier) and _SYSTEM_TABLES[dialect].match(node.name):
-        raise SqlRejected(f"the system table {node.name} is not allowed.")
+    _check_parts(node, _TABLE_PARTS)
+    if {node.db.lower(), node.catalog.lower()} & _SYSTEM_SCHEMAS:
+        raise SqlRejected("system tables are not allowed.", Rule.SYSTEM)
+    if not isinstance(node.this, exp.Identifier):
+        return
+    system = _SYSTEM_TABLES.get(dialect)
+    if system and re.match(system, node.name, re.IGNORECASE):
+        raise SqlRejected(f"the system table {node.name} is not allowed.", Rule.SYSTEM)
+    if (
+        dialect is Dialect.CLICKHOUSE
+        and isinstance(node.args.get("alias"), exp.TableAlias)
+        and node.args["alias"].columns
+    ):
+        raise SqlRejected(f"the function {node.name} is not allowed.", Rule.FUNCTION)
+    path = ".".join(part for part in (node.catalog, node.db, node.name) if part)
+    if dialect is Dialect.DUCKDB and _FILE.search(path):
+        raise SqlRejected(f"reading {path} as a table is not allowed.", Rule.FILE)
+
+
+def _check_type(node: exp.DataType) -> None:
+    """Not the types that look up the database's own objects by name, as regclass does."""
+    name = str(node.args.get("kind") or "").lower()
+    if name.startswith("reg"):
+        raise SqlRejected(f"the type {name} reads system tables.", Rule.SYSTEM)
+
+
+def _check_column(node: exp.Column, dialect: Dialect) -> None:
+    bare = isinstance(node.this, exp.Identifier) and not node.this.quoted and not node.table
+    if bare and dialect is Dialect.POSTGRESQL and node.name.lower() in _SESSION_NAMES:
+        raise SqlRejected(f"{node.name} tells of the session: quote it if it is a column.", Rule.SESSION)
+
+
+def _skipped(tree: exp.Query, skip: int) -> exp.Query:
+    """The tree without its first rows; raises InvalidArgument where its own limit is no plain number."""
+    if not skip:
+        return tree
+    limit, offset = tree.args.get("limit"), tree.args.get("offset")
+    numbers = [_count(limit), offset.expression if offset is not None else None]
+    plain = not isinstance(tree, exp.Subquery) and all(
+        item is None or (isinstance(item, exp.Literal) and item.is_int) for item in numbers
+    )
+    if not plain or (limit is not None and (limit.args.get("limit_options") or limit.expressions)):
+        raise InvalidArgument("skip", "the statement's own LIMIT is not a plain number: leave it out, or page with it.")
+    count, first = (None if item is None else int(item.name) for item in numbers)
+    if count is not None:
+        tree = tree.limit(max(0, count - skip))
+    return tree.offset((first or 0) + skip)
+
+
+def _count(limit: exp.Expr | None) -> exp.Expr | None:
+    if limit is None:
+        return None
+    found = limit.expression if isinstance(limit, exp.Limit) else limit.args.get("count")
+    return found if isinstance(found, exp.Expr) else exp.Null()
 
 
 def _limited(tree: exp.Query, limit: int) -> exp.Query:
     """The tree with at most `limit` rows; one that is no plain number is left to the reader, who stops too."""
     current = tree.args.get("limit")
     if current is not None:
-        count = current.expression if isinstance(current, exp.Limit) else current.args.get("count")
+        count = _count(current)
         if not isinstance(count, exp.Literal) or not count.is_int or int(count.name) <= limit:
             return tree
         current.set("expression" if isinstance(current, exp.Limit) else "count", exp.Literal.number(limit))
@@ -226,8 +368,3 @@ def _limited(tree: exp.Query, limit: int) -> exp.Query:
             .limit(limit)
         )
     return tree.limit(limit)
-
-
-def _first_line(error: Exception) -> str:
-    """The message without the excerpt and its terminal colours."""
-    return re.sub(r"\x1b\[[0-9;]*m", "", str(error)).splitlines()[0][:200]

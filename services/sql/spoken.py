@@ -27,6 +27,11 @@ area=diện tích|revenue=doanh thu""".replace("\n", "|").split("|")
 )
 
 
+def vietnamese_name(name: str) -> str:
+    """What Vietnamese calls what designers name in English, in the singular; the name itself where nobody knows."""
+    return _VIETNAMESE.get(name, name)
+
+
 class Language(Protocol):
     """Says a figure in one language."""
 
