@@ -22,6 +22,8 @@ BENCHMARKS = {
     "spoken": "spoken questions that lead to the SQL of typed ones",
     "sql_examples": "execution accuracy with the questions of the same database as examples",
     "sql": "execution accuracy and latency of the embedded engine",
+    "sql_vietnamese": "execution accuracy on own Vietnamese questions, without diacritics, and misspelt",
+    "sql_prompt": "what a language model is told of a thousand tables: tokens and milliseconds",
 }
 
 

@@ -6,7 +6,7 @@ from services.mesh import server
 from services.mesh.database import Database
 from services.mesh.providers import Providers
 from services.mesh.settings import load
-from services.sql.application import MIGRATIONS, compose
+from services.sql.application import MIGRATIONS, compose, connections, storage
 from services.sql.settings import SqlSettings
 
 
@@ -14,12 +14,14 @@ async def main(settings: SqlSettings) -> None:
     """Serves until it is told to stop."""
     database = Database(settings.database_url.get_secret_value(), MIGRATIONS)
     providers = Providers(settings.providers)
+    pools = connections(settings)
     await database.migrate()
+    await storage(settings, database).renew_secrets()
     await server.serve(
         settings,
-        [compose(settings, database, providers)],
+        compose(settings, database, providers, pools),
         dependencies={"storage": database.ping},
-        on_stop=[providers.close, database.close],
+        on_stop=[providers.close, pools.aclose, database.close],
     )
 
 

@@ -7,30 +7,95 @@ from pathlib import Path
 from services.mesh.database import Database
 from services.mesh.providers import Providers
 from services.mesh.server import Bound
-from services.sql import embedded, servicer
-from services.sql.databases import Databases
+from services.sql import embedded, knowledge_servicer, servicer
+from services.sql.databases import Databases, Folders
 from services.sql.execute import Slots
+from services.sql.explain import Explainer
+from services.sql.feedback import Feedback
+from services.sql.history import History
+from services.sql.history_store import HistoryStore
+from services.sql.knowledge import Knowledge
+from services.sql.knowledge_store import KnowledgeStore
 from services.sql.llm import LlmEngine
+from services.sql.memory import Memory
+from services.sql.policy import Policy
+from services.sql.pool import Pools
 from services.sql.query import SqlEngine
 from services.sql.questions import Limits, Questions
+from services.sql.schema_indexes import SchemaIndexes
+from services.sql.semantics import Semantics
 from services.sql.settings import SqlSettings
 from services.sql.store import Secrets, Store
+from services.sql.suggestions import Suggestions
+from services.sql.trials import Trials
+from services.sql.uploads import Uploads
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def engines(providers: Providers) -> dict[str, SqlEngine]:
+def engines(settings: SqlSettings, providers: Providers, indexes: SchemaIndexes) -> dict[str, SqlEngine]:
     """The engines by name: the models of the providers, and the embedded one."""
-    models: dict[str, SqlEngine] = {model: LlmEngine(providers, model) for model in providers.offers()}
-    return {**models, embedded.NAME: embedded.EmbeddedEngine()}
+    models: dict[str, SqlEngine] = {
+        model: LlmEngine(providers, model, indexes, settings.prompt_tokens, settings.repairs)
+        for model in providers.offers()
+    }
+    return {**models, embedded.NAME: embedded.EmbeddedEngine(indexes=indexes)}
 
 
-def compose(settings: SqlSettings, database: Database, providers: Providers) -> Bound:
-    """The servicer with its parts."""
-    store = Store(database, Secrets(settings.encryption_key.get_secret_value()))
-    databases = Databases(store, settings.sqlite_root)
+def policy(settings: SqlSettings) -> Policy:
+    """When to answer, and how long to think."""
+    return Policy(
+        clear=settings.clear_confidence,
+        enough=settings.answer_confidence,
+        repairs=settings.repairs,
+        candidates=settings.candidates,
+        most_candidates=32,
+        thinking_tokens=settings.thinking_tokens,
+        thinking_seconds=settings.thinking_seconds,
+    )
+
+
+def storage(settings: SqlSettings, database: Database) -> Store:
+    """Where registered databases are kept."""
+    return Store(database, Secrets(settings.encryption_key.get_secret_value()))
+
+
+def connections(settings: SqlSettings) -> Pools:
+    """Connections to users' databases; close them at the end."""
+    return Pools(settings.max_connections, settings.idle_seconds)
+
+
+def compose(settings: SqlSettings, database: Database, providers: Providers, pools: Pools | None = None) -> list[Bound]:
+    """The servicers with their parts."""
+    store = storage(settings, database)
+    pools = pools or connections(settings)
+    databases = Databases(store, Folders(settings.sqlite_root, settings.upload_root), pools, settings.check_seconds)
     limits = Limits(
         settings.max_rows, settings.max_rows_limit, settings.timeout_seconds, settings.timeout_limit_seconds
     )
-    questions = Questions(databases, engines(providers), settings.engine, limits, Slots(settings.max_queries))
-    return servicer.bound(databases, questions)
+    slots = Slots(settings.max_queries, pools)
+    explainer = Explainer(pools, settings.cost_ceiling, settings.max_rows, settings.timeout_seconds)
+    learnt = KnowledgeStore(database)
+    knowledge = Knowledge(learnt)
+    history = History(HistoryStore(database), settings.history_days)
+    memory = Memory(knowledge, history, frozenset({embedded.NAME}))
+    indexes = SchemaIndexes()
+    trials = Trials(pools, slots, settings.probe_seconds, settings.timeout_seconds)
+    questions = Questions(
+        databases,
+        engines(settings, providers, indexes),
+        settings.engine,
+        limits,
+        slots,
+        explainer,
+        memory,
+        trials,
+        policy(settings),
+    )
+    uploads = Uploads(databases, settings.upload_root, settings.upload_bytes, settings.upload_rows)
+    feedback = Feedback(databases, learnt, knowledge, history, slots)
+    suggestions = Suggestions(databases, embedded.EmbeddedEngine(indexes=indexes), slots)
+    return [
+        servicer.bound(databases, questions, uploads),
+        knowledge_servicer.bound(feedback, history, suggestions, databases, Semantics(databases, slots)),
+    ]

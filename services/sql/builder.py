@@ -1,18 +1,19 @@
-"""Builds the SQL of a frame as a sqlglot expression, and says in words what it does."""
+"""Builds the SQL of a completed frame as a sqlglot expression."""
 
 from __future__ import annotations
 
 import calendar
 import datetime as dt
 import re
+from dataclasses import replace
 
+import sqlglot
 from sqlglot import exp
 
-from services.sql.frame import Filter, Frame, Ref, Term
+from services.sql.frame import EVERYTHING, Filter, Frame, Ref, Term
 from services.sql.joins import JoinGraph
-from services.sql.linking import REVENUE, revenue_columns
-from services.sql.parts import display_columns
-from services.sql.schema import Column, Dialect, Kind, Schema
+from services.sql.linking import METRIC, REVENUE, revenue_columns
+from services.sql.schema import Column, Dialect, Kind, Metric, Schema
 from services.sql.words import listed, split_name, spoken_name
 
 _COMPARISONS: dict[str, type[exp.Binary]] = {
@@ -40,8 +41,9 @@ _RESERVED = frozenset(
 )
 
 
-EVERYTHING = "**"
-"""In place of a column: all columns of the table."""
+_SETS: dict[str, type[exp.SetOperation]] = {
+    "INTERSECT": exp.Intersect, "EXCEPT": exp.Except, "UNION": exp.Union,
+}  # fmt: skip
 
 
 class Unbuildable(Exception):
@@ -64,46 +66,44 @@ class Builder:
         self._qualified = False
 
     def build(self, frame: Frame) -> str:
-        """The statement in the schema's dialect. Raises Unbuildable."""
-        if frame.both and self._pair(frame):
-            return self._intersect(frame).sql(self._schema.dialect.value)
-        return self._query(frame).sql(self._schema.dialect.value)
+        """The statement in the schema's dialect. Raises Unbuildable.
 
-    def _pair(self, frame: Frame) -> list[Filter]:
-        equal = [item for item in frame.filters if item.op == "=" and not item.negated]
-        return [item for item in equal if sum(other.ref == item.ref for other in equal) == 2][:2]
+        Args:
+            frame: A completed one.
+        """
+        tree = self._combined(frame) if frame.sets and frame.filters else self._query(frame)
+        return tree.sql(self._schema.dialect.value)
 
-    def _intersect(self, frame: Frame) -> exp.Expr:
-        """Two values of one column, each met by another row: an intersection."""
-        halves = []
-        for half in self._pair(frame):
-            kept = [item for item in frame.filters if item is half or item not in self._pair(frame)]
-            part = Frame(**{**vars(frame), "filters": kept, "both": False, "order": None, "limit": None})
-            halves.append(self._query(part))
-        return exp.Intersect(this=halves[0], expression=halves[1], distinct=True)
+    def _combined(self, frame: Frame) -> exp.Expr:
+        """Two queries as one set: the last condition is met by rows of their own."""
+        *kept, last = frame.filters
+        plain = replace(last, negated=False, joined_by_or=False)
+        plainer = replace(frame, sets="", order=None, limit=None)
+        if frame.sets == "EXCEPT":
+            first, second = kept, [plain]
+        else:
+            # The condition beside the last one is the other half's; those before them hold for both.
+            first, second = kept, [*kept[:-1], plain]
+        halves = [self._query(_narrowed(replace(plainer, filters=filters))) for filters in (first, second)]
+        return _SETS[frame.sets](this=halves[0], expression=halves[1], distinct=True)
 
     def _query(self, frame: Frame) -> exp.Select:
         if not frame.tables:
             raise Unbuildable("nothing in the question names a table or a column")
-        select, groups = self._select_and_groups(frame)
-        tables = self._tables(frame, select, groups)
-        self._qualified = len(tables) > 1 or bool(frame.without)
-        query = exp.select(*self._projection(select, tables), dialect=self._schema.dialect.value)
-        query = self._from(query, tables)
-        for condition in self._conditions(frame, tables):
+        self._qualified = len(frame.tables) > 1 or bool(frame.without)
+        query = exp.select(*self._projection(frame.select, frame.tables), dialect=self._schema.dialect.value)
+        query = self._from(query, frame.tables)
+        for condition in self._conditions(frame):
             query = query.where(condition)
-        if groups:
-            query = query.group_by(*(self._term(term) for term in groups))
+        if frame.groups:
+            query = query.group_by(*(self._term(term) for term in frame.groups))
         for item in frame.having:
             query = query.having(self._having(item))
         if frame.order is not None:
             query = query.order_by(self._ordered(frame.order, frame))
         if frame.limit is not None:
             query = query.limit(frame.limit)
-        several = len(tables) > 1 and not groups and not any(term.aggregate for term in select)
-        if frame.distinct or (several and frame.order is None and self._multiplies(tables)):
-            query = query.distinct()
-        return query
+        return query.distinct() if frame.distinct else query
 
     def _ordered(self, term: Term, frame: Frame) -> exp.Ordered:
         """The order; where only the first rows are asked for, an unknown value is neither highest nor lowest."""
@@ -113,72 +113,7 @@ class Builder:
         unknown_last = frame.limit is not None and column is not None and column.nullable and not term.aggregate
         return exp.Ordered(this=self._term(term), desc=frame.descending, nulls_first=plain and not unknown_last)
 
-    def _multiplies(self, tables: list[str]) -> bool:
-        """Whether joining gives a row of the first table several times: a key leads to it."""
-        return any(
-            key.referred_table == tables[0] for name in tables[1:] for key in self._schema.by_name[name].foreign_keys
-        )
-
-    # What is selected, and for each of what.
-
-    def _select_and_groups(self, frame: Frame) -> tuple[list[Term], list[Term]]:
-        select = list(frame.select)
-        ranked = frame.order is not None and _sums(frame.order)
-        if frame.everything and not (ranked or frame.groups or frame.having or any(map(_sums, select))):
-            select = [Term((frame.tables[0], EVERYTHING))]
-        groups: list[Term] = []
-        for group in frame.groups:
-            if _sums(group):
-                continue
-            keys, shown = self._identity(group)
-            groups += [term for term in keys if term not in groups]
-            if not any(term.ref in {item.ref for item in shown} and not term.aggregate for term in select):
-                own = [term for term in select if term.ref[0] == group.ref[0] and not term.aggregate]
-                select = ([] if own and group.ref[1] == "*" else shown) + select
-        if not select:
-            select = self._named(frame.tables[0])
-        counted = bool(frame.having) or any(map(_sums, [*select, *([frame.order] if frame.order else [])]))
-        plain = [term for term in select if not _sums(term)]
-        if counted and plain and not groups:
-            # The rows of the table whose columns are shown, or the column itself when it is a plain list of values.
-            groups = self._grouping(plain, frame)
-        return select, groups
-
-    def _grouping(self, plain: list[Term], frame: Frame) -> list[Term]:
-        table = self._schema.by_name[plain[0].ref[0]]
-        counted = {term.ref[0] for term in frame.select if term.aggregate}
-        if frame.order is not None and frame.order.aggregate:
-            counted.add(frame.order.ref[0])
-        counted |= {item.ref[0] for item in frame.having}
-        if counted == {table.name} or not table.primary_key:
-            return plain
-        return [Term((table.name, name)) for name in table.primary_key]
-
-    def _identity(self, group: Term) -> tuple[list[Term], list[Term]]:
-        """What to group by, and what to show of it."""
-        table = self._schema.by_name[group.ref[0]]
-        if group.ref[1] != "*":
-            return [group], [group]
-        shown = self._named(table.name)
-        return ([Term((table.name, name)) for name in table.primary_key] or shown), shown
-
-    def _named(self, table_name: str) -> list[Term]:
-        """The columns that name a row of a table: its name, else its key, else its first column."""
-        table = self._schema.by_name[table_name]
-        names = display_columns(table) or list(table.primary_key) or [table.columns[0].name]
-        return [Term((table_name, name)) for name in names]
-
     # Where it comes from.
-
-    def _tables(self, frame: Frame, select: list[Term], groups: list[Term]) -> list[str]:
-        """The tables to read, the first one first; a mentioned one that nothing uses may still restrict the rows."""
-        used = [term.ref[0] for term in [*groups, *select] if term.ref[0]]
-        used += [item.ref[0] for item in frame.filters if item.ref[0] not in frame.without]
-        used += [item.ref[0] for item in frame.having]
-        if frame.order is not None and frame.order.ref[0]:
-            used.append(frame.order.ref[0])
-        mentioned = [name for name in frame.tables if name not in frame.without]
-        return list(dict.fromkeys([*used, *mentioned]))
 
     def _from(self, query: exp.Select, tables: list[str]) -> exp.Select:
         steps = self._graph.connect(tables)
@@ -204,11 +139,31 @@ class Builder:
 
     def _column(self, ref: Ref) -> exp.Expr:
         table = self._identifier(ref[0]) if self._qualified else None
+        if ref[1].startswith(METRIC):
+            return self._metric(self._schema.metrics_by_name[ref[1].removeprefix(METRIC)])
         if ref[1] == REVENUE:
             pair = revenue_columns(self._schema.by_name[ref[0]])
             assert pair is not None
             return exp.Mul(this=self._column((ref[0], pair[0])), expression=self._column((ref[0], pair[1])))
         return exp.Column(this=self._identifier(ref[1]), table=table)
+
+    def _metric(self, metric: Metric) -> exp.Expr:
+        """A metric of the semantic layer, its columns with their table's name; rows that do not count give NULL."""
+        tree = sqlglot.parse_one(metric.expression, dialect=self._schema.dialect.grammar)
+        kept = sqlglot.condition(metric.filter, dialect=self._schema.dialect.grammar) if metric.filter else None
+        if kept is not None:
+            for aggregate in list(tree.find_all(exp.AggFunc)):
+                counted = aggregate.this
+                if isinstance(counted, exp.Distinct):
+                    inner = [exp.case().when(kept.copy(), item) for item in counted.expressions]
+                    aggregate.set("this", exp.Distinct(expressions=inner))
+                else:
+                    value = exp.Literal.number(1) if isinstance(counted, exp.Star) else counted
+                    aggregate.set("this", exp.case().when(kept.copy(), value))
+        if self._qualified:
+            for column in tree.find_all(exp.Column):
+                column.set("table", self._identifier(metric.table))
+        return tree
 
     def _bare(self, ref: Ref) -> exp.Expr:
         """A column without its table's name: inside a subquery that reads that table only."""
@@ -219,6 +174,9 @@ class Builder:
             self._qualified = qualified
 
     def _term(self, term: Term) -> exp.Expr:
+        if term.ref[1].startswith(METRIC):
+            # It sums up rows itself.
+            return self._column(term.ref)
         aggregate = term.aggregate or ("SUM" if term.ref[1] == REVENUE else "")
         if term.ref[1] == "*":
             return exp.Count(this=exp.Star())
@@ -259,7 +217,7 @@ class Builder:
 
     # Conditions.
 
-    def _conditions(self, frame: Frame, tables: list[str]) -> list[exp.Expr]:
+    def _conditions(self, frame: Frame) -> list[exp.Expr]:
         own = [item for item in frame.filters if item.ref[0] not in frame.without]
         groups: list[list[exp.Expr]] = []
         for item in own:
@@ -270,7 +228,7 @@ class Builder:
                 groups.append([condition])
         found = [exp.or_(*group) if len(group) > 1 else group[0] for group in groups]
         return found + [
-            self._without(tables[0], table, [item for item in frame.filters if item.ref[0] == table])
+            self._without(frame.tables[0], table, [item for item in frame.filters if item.ref[0] == table])
             for table in frame.without
         ]
 
@@ -293,17 +251,17 @@ class Builder:
         return exp.Not(this=exp.In(this=self._column((main, here)), query=inner.subquery()))
 
     def _having(self, item: Filter) -> exp.Expr:
-        aggregate, _, op = item.op.rpartition(" ")
-        return self._compared(self._term(Term(item.ref, aggregate or "COUNT")), op, [_number(v) for v in item.values])
+        left = self._term(Term(item.ref, item.aggregate or "COUNT"))
+        if item.against:
+            return _COMPARISONS.get(item.op, exp.GT)(this=left, expression=self._inner(item))
+        return self._compared(left, item.op, [_number(value) for value in item.values])
 
     def _condition(self, item: Filter) -> exp.Expr:
         column = self._column(item.ref)
         if item.op.startswith("period "):
             condition = self._in_period(column, item.op.split()[1], str(item.values[0]))
-        elif item.average:
-            table, name = item.ref
-            inner = exp.select(exp.Avg(this=self._bare((table, name)))).from_(self._table(table))
-            condition = _COMPARISONS.get(item.op, exp.GT)(this=column, expression=inner.subquery())
+        elif item.against:
+            condition = _COMPARISONS.get(item.op, exp.GT)(this=column, expression=self._inner(item))
         elif item.op == "null":
             condition = exp.Is(this=column, expression=exp.Null())
             known = self._schema.by_name[item.ref[0]].by_name.get(item.ref[1])
@@ -323,6 +281,11 @@ class Builder:
         if isinstance(condition, exp.EQ):
             return exp.NEQ(this=condition.this, expression=condition.expression)
         return exp.Not(this=exp.Paren(this=condition))
+
+    def _inner(self, item: Filter) -> exp.Expr:
+        """What a column is compared with: its average, highest or lowest over the whole table."""
+        aggregate = _AGGREGATES[item.against](this=self._bare(item.ref))
+        return exp.select(aggregate).from_(self._table(item.ref[0])).subquery()
 
     def _compared(self, left: exp.Expr, op: str, values: list[exp.Expr]) -> exp.Expr:
         if op == "between":
@@ -365,9 +328,17 @@ class Builder:
         return first, first + dt.timedelta(days=calendar.monthrange(first.year, first.month)[1])
 
 
+def _narrowed(frame: Frame) -> Frame:
+    """A half of a set: it reads no table that only the other half is about."""
+    used = {ref[0] for ref in frame.refs}
+    return replace(frame, tables=[name for name in frame.tables if name in used] or frame.tables[:1])
+
+
 def _result_name(term: Term) -> str:
     """What the column of a computed term is called: `count`, `average_price`; empty for a plain column."""
     column = "_".join(split_name(term.ref[1]))
+    if term.ref[1].startswith(METRIC):
+        return column
     if term.ref[1] == REVENUE:
         return column if term.aggregate in ("", "SUM") else f"{_MEASURES[term.aggregate]}_{column}"
     if term.period:
@@ -375,11 +346,6 @@ def _result_name(term: Term) -> str:
     if term.aggregate == "COUNT":
         return f"{column}_count" if column else "count"
     return f"{_MEASURES[term.aggregate]}_{column}" if term.aggregate else ""
-
-
-def _sums(term: Term) -> bool:
-    """Whether a term stands for many rows: an aggregate, or the revenue, which is a sum."""
-    return bool(term.aggregate) or term.ref[1] == REVENUE
 
 
 def _number(value: str | float) -> exp.Expr:
@@ -392,61 +358,3 @@ def _literal(value: str | float, column: Column | None) -> exp.Expr:
         return exp.Literal.string(value)
     number = _number(value)
     return exp.Literal.string(number.name) if column is not None and column.kind is Kind.TEXT else number
-
-
-def explain(frame: Frame) -> str:
-    """What the query does, in words."""
-    shown = [_said(term) for term in frame.select] or [f"the {spoken_name(frame.tables[0])}"]
-    text = "Shows " + ", ".join(dict.fromkeys(shown))
-    if frame.filters:
-        conditions = [_condition_said(item) for item in frame.filters]
-        text += " where " + " and ".join(conditions)
-    if frame.groups:
-        text += " for each " + ", ".join(_said(term).removeprefix("the rows of ") for term in frame.groups)
-    for item in frame.having:
-        text += (
-            f", with {_said(Term(item.ref, 'COUNT'))} {item.op} {item.values[0]:g}"
-            if isinstance(item.values[0], float)
-            else ""
-        )
-    for table in frame.without:
-        text += f", without any {spoken_name(table)}"
-    if frame.order is not None:
-        text += f", {'highest' if frame.descending else 'lowest'} {_said(frame.order)} first"
-    if frame.limit is not None:
-        text += f", the first {frame.limit} only"
-    return text + "."
-
-
-def _said(term: Term) -> str:
-    table, column = term.ref
-    name = f"the rows of {spoken_name(table)}" if column == "*" else f"{spoken_name(column)} of {spoken_name(table)}"
-    if term.period:
-        return f"{term.period} of {name}"
-    words = {
-        "COUNT": "the number of",
-        "SUM": "the total",
-        "AVG": "the average",
-        "MIN": "the lowest",
-        "MAX": "the highest",
-    }
-    if term.aggregate == "COUNT" and column == "*":
-        return f"the number of {spoken_name(table)}" if table else "how often"
-    return f"{words[term.aggregate]} {'different ' if term.distinct else ''}{name}" if term.aggregate else name
-
-
-def _condition_said(item: Filter) -> str:
-    op = {
-        "=": "is",
-        "!=": "is not",
-        "null": "is missing",
-        "period =": "is in",
-        "period >=": "is from",
-        "period >": "is after",
-        "period <": "is before",
-    }
-    verb = op.get(item.op, item.op)
-    values = (
-        "the average" if item.average else " and ".join(f"{v:g}" if isinstance(v, float) else v for v in item.values)
-    )
-    return f"{spoken_name(item.ref[1])} of {spoken_name(item.ref[0])} {'not ' if item.negated else ''}{verb} {values}"

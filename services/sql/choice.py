@@ -1,8 +1,8 @@
-"""Chooses what each mention of a question stands for, and remembers what else it could."""
+"""Chooses what each mention of a question stands for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.sql.frame import Ref
@@ -15,19 +15,6 @@ from services.sql.tokens import Token
 from services.sql.words import listed, split_name
 
 _PLACES = frozenset(listed("city state country region town location place district province address county nation"))
-# Readings that are less likely than the chosen one by more than this are no alternatives.
-RIVAL_GAP = 0.2
-
-
-@dataclass(frozen=True)
-class Rival:
-    """Something that words could stand for nearly as well as for what was chosen."""
-
-    position: int
-    """Index of their mark."""
-    item: Item
-    gap: float
-    """By how much the chosen one is likelier, from 0 to RIVAL_GAP."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +39,6 @@ class Chooser:
         graph: Its joins.
         marks: What `scan` found.
         tokens: The question.
-        forced: What marks stand for, by their index; the most likely is chosen for the others.
     """
 
     def __init__(
@@ -61,18 +47,14 @@ class Chooser:
         graph: JoinGraph,
         marks: Sequence[Mark],
         tokens: Sequence[Token],
-        forced: Mapping[int, Item] | None = None,
     ) -> None:
         self._schema = schema
         self._graph = graph
-        self._forced = forced or {}
         self.parts = Parts(schema, graph)
         self.marks = marks
         self.tokens = tokens
         self.mentioned = _tables(marks)
         """Tables that are mentioned by name, with the position of the mark; sure ones only."""
-        self.rivals: list[Rival] = []
-        """What else words could stand for."""
 
     def choose(self, mark: Mark, position: int, situation: Situation) -> Item:
         """The most likely of a mention's meanings: by its weight, and by the tables that the question is about."""
@@ -101,16 +83,7 @@ class Chooser:
                 bonus += 0.3 if situation.grouping else 0.45
             return item.weight + bonus
 
-        if position in self._forced:
-            return self.parts.entity(self._forced[position], mark.words)
-        scores = [score(item) for item in mark.items]
-        best = scores.index(max(scores))
-        self.rivals += [
-            Rival(position, item, scores[best] - scores[index])
-            for index, item in enumerate(mark.items)
-            if index != best and scores[best] - scores[index] <= RIVAL_GAP
-        ]
-        return self.parts.entity(mark.items[best], mark.words)
+        return self.parts.entity(max(mark.items, key=score), mark.words)
 
     def _after_place_word(self, mark: Mark) -> bool:
         return mark.start > 0 and self.tokens[mark.start - 1].word in PLACE_LEADS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import combinations
 
 from services.sql.schema import Schema, Table
 from services.sql.words import lemma, split_name
@@ -12,6 +13,12 @@ from services.sql.words import lemma, split_name
 # A declared key costs 1; one inferred from names costs more, so that it only serves where nothing is declared.
 _INFERRED_COST = 1.6
 _SAME_NAME_COST = 3.0
+# A column name that more tables than this share says nothing about them.
+_MOST_SHARED = 12
+# Rows that only share what they refer to have less to do with each other than rows that a table links.
+_SIBLINGS_COST = 0.5
+# Tables further apart than this have nothing to do with each other; it bounds the search in schemas of many tables.
+_FURTHEST = 6.0
 
 
 @dataclass(frozen=True)
@@ -21,6 +28,8 @@ class Step:
     left: str
     right: str
     columns: tuple[tuple[str, str], ...]
+    refers: bool | None = None
+    """Whether `left` refers to `right`, rather than `right` to `left`; None where no key says."""
 
 
 class JoinGraph:
@@ -28,6 +37,7 @@ class JoinGraph:
 
     def __init__(self, schema: Schema) -> None:
         self._edges: dict[str, list[tuple[float, Step]]] = {table.name: [] for table in schema.tables}
+        self._distances: dict[str, dict[str, float]] = {}
         linked = set()
         for table in schema.tables:
             for key in table.foreign_keys:
@@ -44,8 +54,10 @@ class JoinGraph:
                 self._add(left, right, columns, _SAME_NAME_COST)
 
     def _add(self, left: str, right: str, columns: tuple[tuple[str, str], ...], cost: float) -> None:
-        self._edges[left].append((cost, Step(left, right, columns)))
-        self._edges[right].append((cost, Step(right, left, tuple((there, here) for here, there in columns))))
+        sure = cost < _SAME_NAME_COST
+        back = tuple((there, here) for here, there in columns)
+        self._edges[left].append((cost, Step(left, right, columns, True if sure else None)))
+        self._edges[right].append((cost, Step(right, left, back, False if sure else None)))
 
     def direct(self, left: str, right: str) -> Step | None:
         """The join between two tables that touch; None where they do not."""
@@ -53,9 +65,24 @@ class JoinGraph:
         return found[0][1] if found else None
 
     def distance(self, left: str, right: str) -> float:
-        """The cost of the cheapest path; infinite where there is none."""
-        path = self._path({left}, right)
-        return float("inf") if path is None else float(len(path))
+        """How many joins lie between two tables; infinite where they do not connect, or only from afar."""
+        if left not in self._distances:
+            self._distances[left] = self._steps_from(left)
+        return self._distances[left].get(right, float("inf"))
+
+    def _steps_from(self, start: str) -> dict[str, float]:
+        """The joins to each table around one, over the cheapest paths."""
+        found: dict[str, float] = {}
+        queue = [(0.0, 0, start)]
+        while queue:
+            cost, steps, table = heapq.heappop(queue)
+            if table in found or cost > _FURTHEST:
+                continue
+            found[table] = float(steps)
+            for edge_cost, step in self._edges[table]:
+                if step.right not in found:
+                    heapq.heappush(queue, (cost + edge_cost, steps + 1, step.right))
+        return found
 
     def connect(self, tables: Iterable[str]) -> list[Step] | None:
         """Steps that join all tables, starting at the first; None where they do not connect.
@@ -70,30 +97,35 @@ class JoinGraph:
             paths = [path for path in (self._path(reached, table) for table in missing) if path is not None]
             if not paths:
                 return None
-            for step in min(paths, key=len):
+            for step in min(paths, key=lambda path: path[0])[1]:
                 steps.append(step)
                 reached.add(step.right)
             missing = [table for table in missing if table not in reached]
         return steps
 
-    def _path(self, sources: set[str], goal: str) -> list[Step] | None:
-        """The cheapest path to `goal` (Dijkstra)."""
+    def _path(self, sources: set[str], goal: str) -> tuple[float, tuple[Step, ...]] | None:
+        """The cheapest path to `goal` with its cost (Dijkstra, over tables and how they were reached)."""
         if goal in sources:
-            return []
+            return 0.0, ()
         queue: list[tuple[float, int, str, tuple[Step, ...]]] = [(0.0, 0, source, ()) for source in sorted(sources)]
-        seen: set[str] = set()
+        seen: set[tuple[str, bool]] = set()
+        best: dict[tuple[str, bool], float] = {}
         order = 0
         while queue:
             cost, _, table, path = heapq.heappop(queue)
             if table == goal:
-                return list(path)
-            if table in seen:
+                return cost, path
+            up = bool(path) and path[-1].refers is True
+            if (table, up) in seen:
                 continue
-            seen.add(table)
+            seen.add((table, up))
             for edge_cost, step in self._edges[table]:
-                if step.right not in seen:
+                reached = cost + edge_cost + (_SIBLINGS_COST if up and step.refers is False else 0.0)
+                state = (step.right, step.refers is True)
+                if reached <= _FURTHEST and reached < best.get(state, _FURTHEST + 1) and step.right not in sources:
+                    best[state] = reached
                     order += 1
-                    heapq.heappush(queue, (cost + edge_cost, order, step.right, (*path, step)))
+                    heapq.heappush(queue, (reached, order, step.right, (*path, step)))
         return None
 
 
@@ -117,13 +149,22 @@ def _inferred(schema: Schema) -> list[tuple[str, str, tuple[tuple[str, str], ...
 
 def _same_names(schema: Schema) -> list[tuple[str, str, tuple[tuple[str, str], ...]]]:
     """Joins by columns of the same name that says whose they are: `state_name` here and there, but not `name`."""
+    sharing: dict[tuple[str, ...], dict[str, str]] = {}
+    for table in schema.tables:
+        for column, words in _words(table):
+            if len(words) > 1:
+                sharing.setdefault(words, {})[table.name] = column
+    pairs: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for columns in sharing.values():
+        # What many tables have, such as `created_on`, joins none of them.
+        if len(columns) <= _MOST_SHARED:
+            for left, right in combinations(columns, 2):
+                pairs.setdefault((left, right), []).append((columns[left], columns[right]))
     found: list[tuple[str, str, tuple[tuple[str, str], ...]]] = []
-    for position, left in enumerate(schema.tables):
-        own = {words: column for column, words in _words(left) if len(words) > 1}
-        for right in schema.tables[position + 1 :]:
-            same = [(own[words], column) for column, words in _words(right) if words in own]
-            keys = [pair for pair in same if pair[0] in left.primary_key or pair[1] in right.primary_key]
-            found += [(left.name, right.name, (pair,)) for pair in (keys or same)[:1]]
+    for (left, right), same in pairs.items():
+        primary = schema.by_name[left].primary_key, schema.by_name[right].primary_key
+        keys = [pair for pair in same if pair[0] in primary[0] or pair[1] in primary[1]]
+        found.append((left, right, ((keys or same)[0],)))
     return found
 
 

@@ -188,7 +188,7 @@ QUIET = STOP | frozenset(
         "again now "
         "today right yes ok okay hi hello thanks thank question answer total amount count full complete still already "
         "have had owns own owned owning done did happened happen won win say says said called letter word "
-        "substring string"
+        "substring string company store shop library business firm total position there"
     )
 )
 """Words that may stay without a link and cost no confidence."""

@@ -1,36 +1,54 @@
-"""The engine with a language model of a provider. Its SQL passes the same guard."""
+"""The engine with a language model of a provider. Its SQL passes the same guard as everybody's.
+
+Asked to think, it writes several statements, tries each out, lets the model repair those that fail, and takes the one
+whose result most of them share (services/sql/voting.py), within a budget of tokens and seconds.
+"""
 
 from __future__ import annotations
 
-import json
-import re
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from services.mesh import telemetry
-from services.mesh.provider_errors import UpstreamRejected
-from services.mesh.providers import Providers, UpstreamRequest
-from services.sql.errors import EngineFailed, QuestionNotUnderstood
-from services.sql.joins import JoinGraph
-from services.sql.linking import LinkIndex
-from services.sql.marks import scan
-from services.sql.query import Alternative, Failure, GeneratedQuery, Link
-from services.sql.schema import Schema, Table
-from services.sql.tokens import tokenize
+from services.mesh.errors import ParleyError
+from services.mesh.providers import Providers
+from services.sql import prompt
+from services.sql.errors import QuestionNotUnderstood
+from services.sql.query import PLAIN, Alternative, Context, Failure, GeneratedQuery, Link, Step, Trial
+from services.sql.schema import Schema
+from services.sql.schema_indexes import SchemaIndexes
+from services.sql.structured import Writer
+from services.sql.voting import Ballot, decided, elect
 
 log = telemetry.get_logger(__name__)
 
-# Tables of a schema that go into the prompt when no word of the question names one.
-MAX_TABLES = 30
-MAX_COLUMNS = 60
-_SAMPLES = 3
+# Candidates that are written at the same time.
+TOGETHER = 4
+# How freely candidates after the first are written: they should differ.
+_TEMPERATURE = 0.8
+_MAX_TEXT = 2000
 
-_SYSTEM = (
-    "You write one {dialect} SELECT statement that answers the user's question about the database below. "
-    "Use only these tables and columns. Answer with one JSON object and nothing else: "
-    '{{"sql": "...", "explanation": "what it does, in the language of the question", "confidence": 0.0 to 1.0, '
-    '"alternatives": [{{"sql": "...", "explanation": "...", "confidence": 0.0}}]}}. '
-    'When the question cannot be answered from it: {{"sql": "", "explanation": "why"}}.\n\n{schema}'
-)
+
+@dataclass
+class _Thought:
+    """What has been thought so far."""
+
+    budget: int
+    """Tokens at most; 0: no bound."""
+    tokens: int = 0
+    reserved: int = 0
+    """What the requests that are under way are expected to use."""
+    ballots: list[Ballot] = field(default_factory=list)
+    answers: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    refusal: str = ""
+    error: ParleyError | None = None
+
+    def may(self, tokens: int) -> bool:
+        """Whether so many more tokens may be used."""
+        return not self.budget or self.tokens + self.reserved + tokens <= self.budget
 
 
 class LlmEngine:
@@ -39,129 +57,192 @@ class LlmEngine:
     Args:
         providers: All providers.
         model: The model's id, one that they offer.
+        indexes: Indexes of schemas; None: its own.
+        budget: Tokens of a prompt at most.
+        repairs: How often a candidate that fails is written anew while the engine thinks.
     """
 
-    def __init__(self, providers: Providers, model: str) -> None:
-        self._providers = providers
+    def __init__(
+        self,
+        providers: Providers,
+        model: str,
+        indexes: SchemaIndexes | None = None,
+        budget: int = prompt.BUDGET,
+        repairs: int = 1,
+    ) -> None:
+        self._writer = Writer(providers, model)
         self._model = model
+        self._indexes = indexes or SchemaIndexes()
+        self._budget = budget
+        self._repairs = repairs
 
-    async def generate(self, question: str, schema: Schema, failure: Failure | None = None) -> GeneratedQuery:
+    async def generate(self, question: str, schema: Schema, context: Context = PLAIN) -> GeneratedQuery:
         """The query for a question; see SqlEngine."""
-        links, tables = linked_part(question, schema)
-        system = _SYSTEM.format(dialect=schema.dialect.name, schema="\n".join(map(_described, tables)))
-        messages = [{"role": "system", "content": system}, {"role": "user", "content": question}]
-        if failure is not None:
-            messages += [
-                {"role": "assistant", "content": json.dumps({"sql": failure.sql})},
-                {"role": "user", "content": f"That statement was refused: {failure.error} Write a better one."},
-            ]
-        found = parse(await self._complete(messages))
-        sql = str(found.get("sql") or "").strip().rstrip(";")
+        messages, links = await asyncio.to_thread(self._messages, question, schema, context)
+        if context.thinking.candidates > 1 and context.attempt is not None and context.failure is None:
+            return await self._thought_over(question, schema, context, messages, links)
+        written = await self._writer.write(messages)
+        return self._query(written.fields, links, bool(context.history))
+
+    def _messages(
+        self, question: str, schema: Schema, context: Context
+    ) -> tuple[list[dict[str, str]], tuple[Link, ...]]:
+        index, graph = self._indexes.of(schema)
+        return prompt.messages(question, schema, index, graph, context, self._budget)
+
+    def _query(self, fields: Mapping[str, Any], links: tuple[Link, ...], follows: bool) -> GeneratedQuery:
+        """A model's answer as a query. Raises QuestionNotUnderstood where it wrote no statement."""
+        sql = statement(fields)
         if not sql:
-            why = str(found.get("explanation") or "the model wrote no statement")[:500]
-            raise QuestionNotUnderstood(f"{why.rstrip('.')}.")
+            raise QuestionNotUnderstood(_refusal(fields))
         return GeneratedQuery(
             sql,
-            str(found.get("explanation") or "")[:2000],
+            str(fields.get("explanation") or "")[:_MAX_TEXT],
             links,
-            _confidence(found.get("confidence")),
+            _confidence(fields.get("confidence")),
             self._model,
-            _alternatives(found.get("alternatives")),
+            _alternatives(fields.get("alternatives")),
+            full_question=str(fields.get("question") or "")[:_MAX_TEXT] if follows else "",
         )
 
-    async def _complete(self, messages: list[dict[str, str]]) -> str:
-        """The model's text.
+    async def _thought_over(
+        self,
+        question: str,
+        schema: Schema,
+        context: Context,
+        messages: list[dict[str, str]],
+        links: tuple[Link, ...],
+    ) -> GeneratedQuery:
+        """The statement that most candidates agree with.
 
-        Raises:
-            UpstreamError: No provider answers.
-            EngineFailed: A provider refuses the request: it is ours, so the caller's question is not to blame.
+        Raises what `generate` raises; QuestionNotUnderstood also where no candidate ran within the budget.
         """
-        payload = {
-            "model": self._model,
-            "messages": messages,
-            "temperature": 0,
-            "response_format": {"type": "json_object"},
-        }
-        request = UpstreamRequest(self._model, payload, json.dumps(payload, ensure_ascii=False).encode())
+        thinking = context.thinking
+        thought = _Thought(thinking.tokens)
+        bound = asyncio.timeout(thinking.seconds or None)
+        with contextlib.suppress(TimeoutError):
+            async with bound:
+                await self._candidates(question, schema, context, messages, thought)
+        if bound.expired():
+            context.report(Step("The time for thinking is over.", tokens=thought.tokens))
+        found = elect(thought.ballots, schema.dialect)
+        if found is None:
+            if thought.error is not None:
+                raise thought.error
+            raise QuestionNotUnderstood(thought.refusal or "no statement that runs was found within the budget.")
+        context.report(
+            Step(
+                f"{found.votes} of {len(thought.ballots)} statements agree on the result.",
+                found.ballot.sql,
+                thought.tokens,
+            )
+        )
+        query = self._query(thought.answers[found.ballot.number], links, bool(context.history))
+        total = round(found.votes / found.share)
+        others = tuple(
+            Alternative(other.sql, _said(thought.answers[other.number]), round(1 / total, 3)) for other in found.others
+        )
+        return replace(query, sql=found.ballot.sql, confidence=round(found.share, 3), alternatives=others)
+
+    async def _candidates(
+        self, question: str, schema: Schema, context: Context, messages: list[dict[str, str]], thought: _Thought
+    ) -> None:
+        """Writes and tries candidates, some at a time, until the result is decided or the tokens are used up."""
+        wanted = context.thinking.candidates
+        numbers = iter(range(wanted))
+        running: set[asyncio.Task[None]] = set()
+        cost = sum(prompt.tokens_of(message["content"]) for message in messages)
         try:
-            answer = await self._providers.complete(request)
-        except UpstreamRejected as error:
-            log.warning("language model refused", said=error.message)
-            raise EngineFailed("The language model's provider rejected the request.", retry_after=None) from None
+            while True:
+                while len(running) < TOGETHER and not self._settled(thought, wanted, schema):
+                    if not thought.may(cost):
+                        context.report(Step("The tokens for thinking are used up.", tokens=thought.tokens))
+                        break
+                    number = next(numbers, None)
+                    if number is None:
+                        break
+                    thought.reserved += cost
+                    running.add(
+                        asyncio.create_task(self._candidate(number, question, schema, context, messages, thought, cost))
+                    )
+                if not running or self._settled(thought, wanted, schema):
+                    return
+                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+        finally:
+            for task in running:
+                task.cancel()
+            # Until the connections to the provider are closed, and the statements in the database stopped.
+            await asyncio.gather(*running, return_exceptions=True)
+
+    def _settled(self, thought: _Thought, wanted: int, schema: Schema) -> bool:
+        return len(thought.ballots) > 1 and decided(thought.ballots, wanted - len(thought.answers), schema.dialect)
+
+    async def _candidate(
+        self,
+        number: int,
+        question: str,
+        schema: Schema,
+        context: Context,
+        messages: list[dict[str, str]],
+        thought: _Thought,
+        cost: int,
+    ) -> None:
+        """Writes one candidate, tries it out, and has it repaired where it fails."""
+        assert context.attempt is not None
+        said, temperature = messages, 0.0 if number == 0 else _TEMPERATURE
+        fields: Mapping[str, Any] = {}
         try:
-            return str(json.loads(answer)["choices"][0]["message"]["content"])
-        except (LookupError, TypeError):
-            raise EngineFailed(
-                "The language model's provider answered with something that is not its protocol."
-            ) from None
+            for turn in range(self._repairs + 1):
+                written = await self._writer.write(said, temperature)
+                thought.tokens += written.tokens
+                fields, sql = written.fields, statement(written.fields)
+                if not sql:
+                    thought.refusal = _refusal(fields)
+                    context.report(Step(f"Candidate {number + 1} has no statement.", tokens=thought.tokens))
+                    return
+                tried = await context.attempt(sql)
+                context.report(Step(_outcome(number, turn, tried), sql, thought.tokens))
+                if not tried.error or turn == self._repairs or not thought.may(0):
+                    thought.ballots.append(Ballot(number, sql, tried))
+                    return
+                failed = replace(context, failure=Failure(sql, tried.error))
+                said, _links = await asyncio.to_thread(self._messages, question, schema, failed)
+        except ParleyError as error:
+            # The others may fare better; where none does, this is said.
+            log.info("candidate failed", reason=error.reason)
+            thought.error = error
+        finally:
+            thought.reserved -= cost
+            thought.answers[number] = fields
 
 
-def linked_part(question: str, schema: Schema) -> tuple[tuple[Link, ...], list[Table]]:
-    """What a question's words link to, and the tables to tell the model of: the linked ones and those that join them.
-
-    A question that links to nothing gets the first tables of the schema: it may use words that only a model knows.
-    """
-    tokens = tokenize(question)
-    links = []
-    names: dict[str, None] = {}
-    for mark in scan(tokens, LinkIndex(schema)):
-        for item in mark.items[:3]:
-            names[item.table] = None
-        for item in mark.items[:1]:
-            start, end = tokens[mark.start].start, tokens[mark.end - 1].end
-            column = item.column if item.column in schema.by_name[item.table].by_name else ""
-            links.append(Link(question[start:end], start, end, item.table, column, item.value or "", item.weight))
-    if not names:
-        return (), list(schema.tables[:MAX_TABLES])
-    steps = JoinGraph(schema).connect(names) or []
-    names |= {step.right: None for step in steps}
-    return tuple(links), [schema.by_name[name] for name in names][:MAX_TABLES]
+def statement(fields: Mapping[str, Any]) -> str:
+    """The statement of an answer; empty where there is none."""
+    return str(fields.get("sql") or "").strip().rstrip(";").strip()
 
 
-def _described(table: Table) -> str:
-    """A table for the prompt: columns with types and a few values, keys."""
-    columns = [
-        f"  {column.name} {column.type}" + (f"  -- e.g. {', '.join(column.values[:_SAMPLES])}" if column.values else "")
-        for column in table.columns[:MAX_COLUMNS]
-    ]
-    keys = [
-        f"  FOREIGN KEY ({', '.join(key.columns)}) REFERENCES {key.referred_table} ({', '.join(key.referred_columns)})"
-        for key in table.foreign_keys
-    ]
-    primary = [f"  PRIMARY KEY ({', '.join(table.primary_key)})"] if table.primary_key else []
-    return "\n".join([f"TABLE {table.name}", *columns, *primary, *keys])
+def _outcome(number: int, turn: int, trial: Trial) -> str:
+    name = f"Candidate {number + 1}" + (f", repaired ({turn})" if turn else "")
+    if trial.error:
+        return f"{name} fails: {trial.error}"
+    return f"{name} gives {len(trial.rows)} row{'' if len(trial.rows) == 1 else 's'}."
 
 
-def parse(text: str) -> dict[str, Any]:
-    """The JSON object in a model's text, whatever stands around it; a lone SQL block counts as its `sql`.
+def _refusal(fields: Mapping[str, Any]) -> str:
+    why = str(fields.get("explanation") or "the model wrote no statement")[:500]
+    return f"{why.rstrip('.')}."
 
-    Raises:
-        EngineFailed: There is neither.
-    """
-    text = re.sub(r"<think>.*?</think>", "", text, flags=re.DOTALL)
-    start, end = text.find("{"), text.rfind("}")
-    if 0 <= start < end:
-        try:
-            found = json.loads(text[start : end + 1], strict=False)
-        except ValueError:
-            found = None
-        if isinstance(found, dict):
-            return found
-    block = re.search(r"```(?:sql)?\s*(.+?)```", text, re.DOTALL) or re.search(
-        r"((?:SELECT|WITH)\b.+)", text, re.DOTALL
-    )
-    if block:
-        return {"sql": block[1].strip()}
-    raise EngineFailed("The language model answered without a statement.", retry_after=None)
+
+def _said(fields: Mapping[str, Any]) -> str:
+    return str(fields.get("explanation") or "")[:_MAX_TEXT]
 
 
 def _confidence(value: object) -> float:
-    return min(1.0, max(0.0, float(value))) if isinstance(value, (int, float)) else 0.5
+    return min(1.0, max(0.0, float(value))) if isinstance(value, (int, float)) and value == value else 0.5
 
 
 def _alternatives(value: object) -> tuple[Alternative, ...]:
     entries = [item for item in value if isinstance(item, dict) and item.get("sql")] if isinstance(value, list) else []
-    return tuple(
-        Alternative(str(item["sql"]), str(item.get("explanation") or ""), _confidence(item.get("confidence")))
-        for item in entries
-    )
+    return tuple(Alternative(statement(item), _said(item), _confidence(item.get("confidence"))) for item in entries)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.sql.lexicon import LONGEST_SIGN, SIGNS, STOP, Sign
 from services.sql.linking import Item, LinkIndex, Mention
@@ -18,6 +18,8 @@ _MONTHS = {
          "september sep sept", "october oct", "november nov", "december dec"), 1)
     for name in names.split()
 }  # fmt: skip
+# Meanings that are kept of a mention.
+MOST_MEANINGS = 24
 _RELATIVE = {("last", "year"), ("this", "year"), ("last", "month"), ("this", "month"), ("last", "week")}
 _YEAR_LEADS = frozenset(listed("in since after before during year until from by"))
 
@@ -32,6 +34,8 @@ class Mark:
     end: int
     sign: Sign | None = None
     items: tuple[Item, ...] = ()
+    others: tuple[Item, ...] = ()
+    """What a mention may stand for besides: names where it reads like a value."""
     number: float = 0.0
     text: str = ""
     words: str = ""
@@ -53,7 +57,18 @@ def scan(tokens: Sequence[Token], index: LinkIndex) -> list[Mark]:
         else:
             marks.append(mark)
             position = mark.end
-    return marks
+    return _nearest(marks)
+
+
+def _nearest(marks: list[Mark]) -> list[Mark]:
+    """Of what a word may stand for in a schema of many tables: what belongs to tables that are named comes first."""
+    named = {item.table for mark in marks for item in mark.items[:MOST_MEANINGS] if not item.column}
+    return [
+        mark
+        if len(mark.items) <= MOST_MEANINGS
+        else replace(mark, items=tuple(sorted(mark.items, key=lambda item: item.table not in named)[:MOST_MEANINGS]))
+        for mark in marks
+    ]
 
 
 def _mark(tokens: Sequence[Token], position: int, mentions: dict[int, Mention]) -> Mark | None:
@@ -79,13 +94,26 @@ def _mark(tokens: Sequence[Token], position: int, mentions: dict[int, Mention]) 
         return Mark("number", position, position + 1, number=token.number, text=token.text)
     if token.quoted or re.fullmatch(r"\d{4}-\d{2}-\d{2}", token.text):
         return Mark("text", position, position + 1, text=token.text)
+    if _spelt_out(tokens, position):
+        return Mark("text", position, position + 1, text=token.text)
     return None
+
+
+def _spelt_out(tokens: Sequence[Token], position: int) -> bool:
+    """Whether a token is a text without quotes: `contains the letter M`, `starts with Ab`."""
+    lead = tuple(token.word for token in tokens[max(0, position - 4) : position])
+    like = any(
+        sign is not None and sign.kind == "like" for sign in map(SIGNS.get, (lead[n:] for n in range(len(lead))))
+    )
+    return like and (tokens[position].text[:1].isupper() or len(tokens[position].text) == 1)
 
 
 def _mention(mention: Mention, tokens: Sequence[Token]) -> Mark:
     words = " ".join(token.word for token in tokens[mention.start : mention.end])
     text = tokens[mention.start].text if mention.end - mention.start == 1 else words
-    return Mark("mention", mention.start, mention.end, items=mention.items, text=text, words=words)
+    return Mark(
+        "mention", mention.start, mention.end, items=mention.items, others=mention.others, text=text, words=words
+    )
 
 
 def _period(tokens: Sequence[Token], position: int) -> Mark | None:

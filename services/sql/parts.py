@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from services.sql.frame import Filter, Frame, Ref
 from services.sql.joins import JoinGraph
-from services.sql.linking import REVENUE, Item, revenue_columns
+from services.sql.linking import Item, computed, revenue_columns
 from services.sql.marks import Mark
 from services.sql.schema import Column, Kind, Schema, Table
 from services.sql.words import listed, split_name, stem
@@ -44,7 +44,7 @@ class Parts:
         """Whether it holds numbers, as text too."""
         column = self.column(ref)
         if column is None:
-            return ref[1] == REVENUE
+            return computed(ref[1])
         return column.numeric or (
             column.kind is Kind.TEXT
             and bool(column.values)
@@ -176,13 +176,13 @@ def doubtful(frame: Frame, marks: Sequence[Mark], parts: Parts) -> list[Mark]:
         found.extend(named or [mark for mark in marks if mark.kind == "mention"][:1])
 
     terms = [*frame.select, *([frame.order] if frame.order else [])]
-    if any(item.ref[1] == REVENUE for item in frame.filters):
+    if any(computed(item.ref[1]) for item in frame.filters):
         blame("compare")
-    if any(term.ref[1] == REVENUE and term.aggregate not in ("", "SUM") for term in terms):
+    if any(computed(term.ref[1]) and term.aggregate not in ("", "SUM") for term in terms):
         blame("aggregate", "super")
     order = frame.order
     grouped = {term.ref for term in frame.groups}
-    plain = order is not None and frame.limit is not None and not order.aggregate and order.ref[1] != REVENUE
+    plain = order is not None and frame.limit is not None and not order.aggregate and not computed(order.ref[1])
     if order is not None and plain and grouped and order.ref not in grouped:
         blame("group")
     if order is not None and order.aggregate == "COUNT" and order.ref[1] == "*" and _single(frame, parts):
@@ -192,7 +192,7 @@ def doubtful(frame: Frame, marks: Sequence[Mark], parts: Parts) -> list[Mark]:
         blame("not")
     for position, item in enumerate(frame.filters):
         for other in frame.filters[:position]:
-            if item.ref == other.ref and not item.joined_by_or and not frame.both:
+            if item.ref == other.ref and not item.joined_by_or and not frame.sets:
                 if item.op == other.op == "=" and item.negated != other.negated:
                     blame("not")
                 elif item.op == other.op == "period =" and item.negated == other.negated:

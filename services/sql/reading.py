@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 
-from services.sql.choice import Chooser, Rival, Situation
+from services.sql.choice import Chooser, Situation
 from services.sql.frame import Filter, Frame, Ref, Term
 from services.sql.lexicon import Sign
-from services.sql.linking import REVENUE, Item
+from services.sql.linking import Item, computed
 from services.sql.marks import Mark
 from services.sql.parts import SIZES, display_columns, doubtful
-from services.sql.query import Link
 from services.sql.words import listed, split_name, stem
 
 _SIZE_WORDS = frozenset(listed("largest biggest greatest smallest"))
@@ -36,7 +34,6 @@ class Reader:
         self._marks = chooser.marks
         self._tokens = chooser.tokens
         self.frame = Frame()
-        self.links: list[Link] = []
         self.loose: list[Mark] = []
         """Words that steer a query or hold a value, and found nothing to act on: the reading is then likely wrong."""
         self._signs: dict[str, Mark] = {}
@@ -70,22 +67,12 @@ class Reader:
         self._finish()
         return self.frame
 
-    @property
-    def rivals(self) -> Sequence[Rival]:
-        """What else words could stand for."""
-        return self._chooser.rivals
-
     def _situation(self) -> Situation:
         return Situation(self.frame.tables, self._last, self._order, self._group)
 
     def _near(self) -> list[str]:
         """The tables that the question is about, and those that it mentions later."""
         return [*self.frame.tables, *self._chooser.mentioned]
-
-    def _note(self, mark: Mark, item: Item) -> None:
-        start, end = self._tokens[mark.start].start, self._tokens[mark.end - 1].end
-        column = "" if item.column == REVENUE else item.column
-        self.links.append(Link(mark.text, start, end, item.table, column, item.value or "", min(1.0, item.weight)))
 
     def _touch(self, table: str) -> None:
         if table not in self.frame.tables:
@@ -98,7 +85,6 @@ class Reader:
 
     def _read_mention(self, mark: Mark, position: int) -> None:
         item = self._chooser.choose(mark, position, self._situation())
-        self._note(mark, item)
         if item.value is not None:
             self._read_value(item, position)
         elif item.column:
@@ -116,7 +102,11 @@ class Reader:
         op = {"starts": "starts", "ends": "ends", "contains": "contains"}.get(self._like, "=")
         self.frame.filters.append(
             Filter(
-                item.ref, op, [item.value or ""], negated=self._take_not(), joined_by_or=either and previous is not None
+                item.ref,
+                op,
+                (item.value or "",),
+                negated=self._take_not(),
+                joined_by_or=either and previous is not None,
             )
         )
         self._or, self._like, self._last, self._compare = False, "", None, None
@@ -180,7 +170,7 @@ class Reader:
     def _add_select(self, ref: Ref) -> None:
         term = Term(ref)
         last = self.frame.filters[-1] if self.frame.filters else None
-        if last is not None and last.ref == ref and (self._last is None or last.average):
+        if last is not None and last.ref == ref and (self._last is None or last.against):
             # "from Duke college": the column names the value before it.
             return
         if term not in self.frame.select:
@@ -257,7 +247,7 @@ class Reader:
         self._touch(table)
         if self._compare_number and self.frame.tables[0] != table:
             op = self._compare.sign.value if self._compare and self._compare.sign else "="
-            self.frame.having.append(Filter(rows, op, self._compare_number))
+            self.frame.having.append(Filter(rows, op, tuple(self._compare_number), aggregate="COUNT"))
             self._compare, self._compare_number = None, []
         elif self._aggregate == "COUNT":
             if self._order:
@@ -343,7 +333,7 @@ class Reader:
         elif sign.kind == "distinct":
             self._distinct = True
         elif sign.kind == "both":
-            self.frame.both = True
+            self.frame.sets = "INTERSECT"
         elif sign.kind == "or":
             self._or = True
         elif sign.kind == "everything":
@@ -355,7 +345,8 @@ class Reader:
 
     def _read_aggregate(self, sign: Sign, following: Mark | None) -> None:
         if self._compare and sign.value == "AVG" and self._last:
-            self._add_filter(Filter(self._last, self._compare.sign.value if self._compare.sign else ">", average=True))
+            op = self._compare.sign.value if self._compare.sign else ">"
+            self._add_filter(Filter(self._last, op, against="AVG"))
             return
         if self._compare_number or (self._aggregate not in ("", "COUNT") and sign.value == "COUNT"):
             # "more than 5 total horses", "the average number of horses": the word belongs to the column.
@@ -371,7 +362,7 @@ class Reader:
         named = following is None or following.kind != "mention" or following.items[0].value is not None
         if named or before.endswith(("ed", "en", "ght", "made")):
             return
-        if any(term.aggregate or term.ref[1] == REVENUE for term in self.frame.select):
+        if any(term.aggregate or computed(term.ref[1]) for term in self.frame.select):
             self._group = True
         elif not (self._super or self._aggregate):
             self._order = True
@@ -406,7 +397,7 @@ class Reader:
             self._last and previous and previous.kind == "mention"
         ):
             self._unselect_number(self._last)
-            self._add_filter(Filter(self._last, "=", [mark.number]))
+            self._add_filter(Filter(self._last, "=", (mark.number,)))
         else:
             self.loose.append(mark)
 
@@ -415,15 +406,15 @@ class Reader:
         before = self._tokens[mark.start - 1].word if mark.start else ""
         column = "" if self._last is None else self._last[1]
         year = mark.number.is_integer() and 1900 <= mark.number <= 2100
-        return year and (column == REVENUE or (before in ("in", "year", "and") and "year" not in split_name(column)))
+        return year and (computed(column) or (before in ("in", "year", "and") and "year" not in split_name(column)))
 
     def _listed_number(self, number: float, previous: Mark) -> bool:
         """`in 1999 or 2000`: one more value of the condition before."""
         last = self.frame.filters[-1] if self.frame.filters else None
         if last is None or last.op != "=" or not isinstance(last.values[0], float):
             return False
-        either = previous.is_sign("or") or not self.frame.both
-        self.frame.filters.append(Filter(last.ref, "=", [number], joined_by_or=either))
+        either = previous.is_sign("or") or not self.frame.sets
+        self.frame.filters.append(Filter(last.ref, "=", (number,), joined_by_or=either))
         self._or = False
         return True
 
@@ -456,18 +447,18 @@ class Reader:
         aggregated = [term for term in self.frame.select if term.ref == ref and term.aggregate]
         if aggregated and self._in_where:
             self.frame.select.remove(aggregated[-1])
-            self.frame.having.append(Filter(ref, f"{aggregated[-1].aggregate} {op}", self._compare_number))
+            numbers = tuple(self._compare_number)
+            self.frame.having.append(Filter(ref, op, numbers, aggregate=aggregated[-1].aggregate))
         else:
-            self._add_filter(Filter(ref, op, self._compare_number))
+            self._add_filter(Filter(ref, op, tuple(self._compare_number)))
         self._compare, self._compare_number = None, []
 
     def _add_filter(self, found: Filter) -> None:
         self._touch(found.ref[0])
-        found.negated = self._take_not()
-        found.joined_by_or = self._or and bool(self.frame.filters)
+        either = self._or and bool(self.frame.filters)
+        self.frame.filters.append(replace(found, negated=self._take_not(), joined_by_or=either))
         self._or = False
         self._compare = None
-        self.frame.filters.append(found)
 
     def _read_text(self, mark: Mark) -> None:
         """A quoted text that is no known value, or a date."""
@@ -480,7 +471,7 @@ class Reader:
             self.loose.append(mark)
             return
         self._unselect_number(ref)
-        self._add_filter(Filter(ref, self._like or "=", [text]))
+        self._add_filter(Filter(ref, self._like or "=", (text,)))
         self._like = ""
 
     def _read_date(self, mark: Mark) -> None:
@@ -493,12 +484,12 @@ class Reader:
         self._compare_number.append(mark.text)
         if op == "between" and len(self._compare_number) < 2:
             return
-        self._add_filter(Filter(ref, op, self._compare_number))
+        self._add_filter(Filter(ref, op, tuple(self._compare_number)))
         self._compare_number = []
 
     def _temporal(self) -> Ref | None:
         """The date column that a period is about: nearest to what is measured or counted."""
-        measures = [item.table for mark in self._marks for item in mark.items[:1] if item.column == REVENUE]
+        measures = [item.table for mark in self._marks for item in mark.items[:1] if computed(item.column)]
         measures += [term.ref[0] for term in self.frame.select if term.aggregate and term.ref[0]]
         return self._parts.temporal(self._near(), measures[0] if measures else "")
 
@@ -514,10 +505,10 @@ class Reader:
                 self.loose.append(mark)
                 return
             self._unselect_number(ref)
-            self._add_filter(Filter(ref, op, [float(year)]))
+            self._add_filter(Filter(ref, op, (float(year),)))
             return
         self._unselect_number(ref)
-        self._add_filter(Filter(ref, f"period {op}", [mark.text]))
+        self._add_filter(Filter(ref, f"period {op}", (mark.text,)))
 
     # The end.
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import grpc
+from google.api.httpbody_pb2 import HttpBody
 from google.protobuf import struct_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -15,12 +18,23 @@ from parley.sql.v1 import sql_pb2, sql_pb2_grpc
 from services.mesh.errors import ParleyError
 from services.mesh.server import Bound
 from services.mesh.status import to_status
-from services.sql import converters
+from services.sql import converters, semantic_schema
+from services.sql.ambiguity import QuestionBack
+from services.sql.arrow import ArrowStream
 from services.sql.databases import Databases
-from services.sql.execute import Columns, Rows
-from services.sql.questions import Answered, Questions, Understood
-from services.sql.vocabulary import vocabulary
+from services.sql.execute import Columns, Part, Rows
+from services.sql.export import Format
+from services.sql.query import Step
+from services.sql.questions import Answered, Asked, Options, Questions, Understood
+from services.sql.uploads import Uploads
+from services.sql.vocabulary import MAX_PHRASES, vocabulary
 
+_FORMATS = {
+    sql_pb2.EXPORT_FORMAT_UNSPECIFIED: Format.CSV,
+    sql_pb2.EXPORT_FORMAT_CSV: Format.CSV,
+    sql_pb2.EXPORT_FORMAT_XLSX: Format.XLSX,
+    sql_pb2.EXPORT_FORMAT_ARROW: Format.ARROW,
+}
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -30,10 +44,12 @@ class SqlServicer(sql_pb2_grpc.SqlServiceServicer):
     Args:
         databases: Use cases about databases.
         questions: Use cases about questions and statements.
+        uploads: Use cases about uploads.
     """
 
-    def __init__(self, databases: Databases, questions: Questions) -> None:
+    def __init__(self, databases: Databases, questions: Questions, uploads: Uploads) -> None:
         self._databases = databases
+        self._uploads = uploads
         self._questions = questions
 
     async def CreateDatabase(
@@ -41,8 +57,31 @@ class SqlServicer(sql_pb2_grpc.SqlServiceServicer):
     ) -> sql_pb2.CreateDatabaseResponse:
         """Registers a database."""
         asked = request.database
-        created = await self._databases.create(request.database_id, asked.url, asked.display_name, asked.description)
+        # A large dump takes seconds to read.
+        given = await asyncio.to_thread(converters.schema_source, request.schema)
+        created = await self._databases.create(
+            request.database_id, asked.url, asked.display_name, asked.description, given
+        )
         return sql_pb2.CreateDatabaseResponse(database=converters.database(created))
+
+    async def UploadDatabase(
+        self, request: AsyncIterator[sql_pb2.UploadDatabaseRequest], context: Context
+    ) -> sql_pb2.UploadDatabaseResponse:
+        """Makes a database of files."""
+        created, notes = await self._uploads.create(
+            (piece.body.content_type, piece.body.data) async for piece in request
+        )
+        return sql_pb2.UploadDatabaseResponse(database=converters.database(created), notes=notes)
+
+    async def UpdateDatabase(
+        self, request: sql_pb2.UpdateDatabaseRequest, context: Context
+    ) -> sql_pb2.UpdateDatabaseResponse:
+        """Changes a database."""
+        asked = request.database
+        changed = await self._databases.update(
+            converters.database_id(asked.name), asked.url, asked.display_name, asked.description
+        )
+        return sql_pb2.UpdateDatabaseResponse(database=converters.database(changed))
 
     async def ListDatabases(
         self, request: sql_pb2.ListDatabasesRequest, context: Context
@@ -80,31 +119,34 @@ class SqlServicer(sql_pb2_grpc.SqlServiceServicer):
         """Gets what people may say about a database; there are forms for English only."""
         schema, _read = await self._databases.schema(_id(request.name))
         english = (request.language_code or "en").lower().split("-")[0] == "en"
-        return sql_pb2.GetVocabularyResponse(phrases=vocabulary(schema) if english else [])
+        phrases = [*semantic_schema.phrases(schema), *vocabulary(schema)] if english else []
+        return sql_pb2.GetVocabularyResponse(phrases=phrases[:MAX_PHRASES])
 
     async def GenerateQuery(
         self, request: sql_pb2.GenerateQueryRequest, context: Context
     ) -> sql_pb2.GenerateQueryResponse:
         """Turns a question into SQL."""
-        found = await self._questions.generate(_id(request.database), request.question, request.engine)
-        return sql_pb2.GenerateQueryResponse(query=converters.query(found.query, found.schema.dialect))
+        asked = Asked(
+            request.question, request.engine, converters.history(request.history), converters.thinking(request)
+        )
+        found = await self._questions.generate(_id(request.database), asked)
+        return sql_pb2.GenerateQueryResponse(
+            query=converters.query(found.query, found.schema.dialect, request.database)
+        )
 
     async def ExecuteQuery(
         self, request: sql_pb2.ExecuteQueryRequest, context: Context
     ) -> AsyncIterator[sql_pb2.ExecuteQueryResponse]:
         """Runs a statement."""
         timeout = request.timeout.ToTimedelta().total_seconds() if request.HasField("timeout") else None
-        parts = self._questions.execute(_id(request.database), request.sql, request.max_rows, timeout)
+        options = Options(request.max_rows, timeout, request.skip, request.confirm_cost)
+        parts = self._questions.execute(_id(request.database), request.sql, options)
+        sent = _arrow if request.format == sql_pb2.RESULT_FORMAT_ARROW else _values
         begun = False
         try:
-            async with contextlib.aclosing(parts):
-                async for part in parts:
-                    if isinstance(part, Columns):
-                        yield sql_pb2.ExecuteQueryResponse(columns=converters.columns(part))
-                    elif isinstance(part, Rows):
-                        yield sql_pb2.ExecuteQueryResponse(rows=_batch(part))
-                    else:
-                        yield sql_pb2.ExecuteQueryResponse(summary=converters.summary(part))
+            async with contextlib.aclosing(sent(parts)) as responses:
+                async for response in responses:
+                    yield response
                     begun = True
         except ParleyError as error:
             # REST clients of a stream that has begun see no status: they need the error as a part.
@@ -112,16 +154,54 @@ class SqlServicer(sql_pb2_grpc.SqlServiceServicer):
                 yield sql_pb2.ExecuteQueryResponse(error=to_status(error))
             raise
 
+    async def ExportQuery(
+        self, request: sql_pb2.ExportQueryRequest, context: Context
+    ) -> AsyncIterator[sql_pb2.ExportQueryResponse]:
+        """Gives a statement's result as a file."""
+        form = _FORMATS[request.format]
+        pieces = self._questions.export(
+            _id(request.database), request.sql, form, request.max_rows, request.confirm_cost
+        )
+        named = f'attachment; filename="{_id(request.database)}.{form.value}"'
+        async with contextlib.aclosing(pieces):
+            async for content_type, data in pieces:
+                if named:
+                    await context.send_initial_metadata((("content-disposition", named),))
+                    named = ""
+                yield sql_pb2.ExportQueryResponse(body=HttpBody(content_type=content_type, data=data))
+
+    async def ExplainQuery(
+        self, request: sql_pb2.ExplainQueryRequest, context: Context
+    ) -> sql_pb2.ExplainQueryResponse:
+        """Explains a statement."""
+        found = await self._questions.explain(_id(request.database), request.sql, request.measure)
+        return converters.explanation(found)
+
     async def Ask(self, request: sql_pb2.AskRequest, context: Context) -> AsyncIterator[sql_pb2.AskResponse]:
         """Answers a question."""
-        parts = self._questions.ask(_id(request.database), request.question, request.engine, request.max_rows)
+        asked = Asked(
+            request.question,
+            request.engine,
+            converters.history(request.history),
+            converters.thinking(request),
+            request.max_rows,
+            request.confirm_cost,
+            request.guess,
+        )
+        parts = self._questions.ask(_id(request.database), asked)
         begun = False
         try:
             async with contextlib.aclosing(parts):
                 async for part in parts:
-                    if isinstance(part, Understood):
+                    if isinstance(part, Step):
+                        yield sql_pb2.AskResponse(step=converters.step(part))
+                    elif isinstance(part, QuestionBack):
+                        yield sql_pb2.AskResponse(clarification=converters.clarification(part))
+                    elif isinstance(part, Understood):
                         yield sql_pb2.AskResponse(linked_schema=converters.linked_schema(part.query, part.schema))
-                        yield sql_pb2.AskResponse(query=converters.query(part.query, part.schema.dialect))
+                        yield sql_pb2.AskResponse(
+                            query=converters.query(part.query, part.schema.dialect, request.database)
+                        )
                     elif isinstance(part, Columns):
                         yield sql_pb2.AskResponse(columns=converters.columns(part))
                     elif isinstance(part, Rows):
@@ -135,9 +215,9 @@ class SqlServicer(sql_pb2_grpc.SqlServiceServicer):
             raise
 
 
-def bound(databases: Databases, questions: Questions) -> Bound:
+def bound(databases: Databases, questions: Questions, uploads: Uploads) -> Bound:
     """The service, to be served."""
-    servicer = SqlServicer(databases, questions)
+    servicer = SqlServicer(databases, questions, uploads)
     return Bound(
         sql_pb2_grpc.add_SqlServiceServicer_to_server, servicer, sql_pb2.DESCRIPTOR.services_by_name["SqlService"]
     )
@@ -152,6 +232,34 @@ def _timestamp(time: datetime) -> Timestamp:
     found = Timestamp()
     found.FromDatetime(time)
     return found
+
+
+async def _values(parts: AsyncGenerator[Part, None]) -> AsyncGenerator[sql_pb2.ExecuteQueryResponse, None]:
+    """A result as values."""
+    async with contextlib.aclosing(parts):
+        async for part in parts:
+            if isinstance(part, Columns):
+                yield sql_pb2.ExecuteQueryResponse(columns=converters.columns(part))
+            elif isinstance(part, Rows):
+                yield sql_pb2.ExecuteQueryResponse(rows=_batch(part))
+            else:
+                yield sql_pb2.ExecuteQueryResponse(summary=converters.summary(part))
+
+
+async def _arrow(parts: AsyncGenerator[Part, None]) -> AsyncGenerator[sql_pb2.ExecuteQueryResponse, None]:
+    """A result as an Arrow stream between its columns and its summary; without a chart, which is drawn of values."""
+    stream = ArrowStream(())
+    async with contextlib.aclosing(parts):
+        async for part in parts:
+            if isinstance(part, Columns):
+                stream = ArrowStream(part.columns)
+                yield sql_pb2.ExecuteQueryResponse(columns=converters.columns(part))
+                yield sql_pb2.ExecuteQueryResponse(arrow=stream.head())
+            elif isinstance(part, Rows):
+                yield sql_pb2.ExecuteQueryResponse(arrow=stream.batch(part.rows))
+            else:
+                yield sql_pb2.ExecuteQueryResponse(arrow=stream.end())
+                yield sql_pb2.ExecuteQueryResponse(summary=converters.summary(replace(part, chart=None)))
 
 
 def _batch(part: Rows) -> sql_pb2.RowBatch:

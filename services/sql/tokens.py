@@ -7,13 +7,14 @@ of those rules, each keeping the position of the words that it came from; words 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from services.sql.vietnamese import PHRASES, SPELT, SURE_SIGNS
 from services.sql.words import fold, lemma, listed
 
 _TOKEN = re.compile(
-    r"(?P<quoted>\"[^\"]+\"|“[^”]+”|(?<![\w])'[^']+'(?!\w))"
+    r"(?P<quoted>\"[^\"]+\"|“[^”]+”|[‘’][^‘’]+’|(?<![\w])'[^']+'(?!\w))"
     r"|(?P<date>\d{4}-\d{2}-\d{2})"
     r"|(?P<number>\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?(?![\w-]))"
     r"|(?P<word>[^\W_]+(?:[_.@&-][^\W_]+)*)(?:'s|’s)?"
@@ -28,8 +29,17 @@ NUMBER_WORDS = {
         )
     )
 } | {"thirty": 30.0, "forty": 40.0, "fifty": 50.0, "sixty": 60.0, "seventy": 70.0, "eighty": 80.0, "ninety": 90.0}
+VIETNAMESE_NUMBERS = {
+    tuple(words.split()): english
+    for words, english in (
+        ("mot", "one"), ("hai", "two"), ("ba", "three"), ("bon", "four"), ("sau", "six"), ("bay", "seven"),
+        ("tam", "eight"), ("chin", "nine"), ("muoi", "ten"), ("hai muoi", "twenty"), ("ba muoi", "thirty"),
+        ("mot tram", "one hundred"), ("mot nghin", "one thousand"), ("mot ngan", "one thousand"),
+    )
+}  # fmt: skip
 NUMBER_WORDS |= {"hundred": 100.0, "thousand": 1000.0, "million": 1e6, "billion": 1e9}
 _LONGEST_PHRASE = max(len(phrase) for phrase in PHRASES)
+_LONGEST_KEPT = 6
 _ACCENTED = re.compile(r"[ăâđêôơưàáảãạằắẳẵặầấẩẫậèéẻẽẹềếểễệìíỉĩịòóỏõọồốổỗộờớởỡợùúủũụừứửữựỳýỷỹỵ]", re.IGNORECASE)
 
 
@@ -56,10 +66,22 @@ def is_vietnamese(question: str) -> bool:
     return signs >= 2 or (signs >= 1 and (bool(_ACCENTED.search(question)) or len(words.split()) <= 6))
 
 
-def tokenize(question: str) -> list[Token]:
-    """The tokens of a question, in English or Vietnamese."""
-    found = _numbers([_token(match) for match in _TOKEN.finditer(question)])
-    return _numbers(_english(found)) if is_vietnamese(question) else found
+Known = Callable[[tuple[str, ...]], bool]
+"""Whether folded words are a whole name or value of a database."""
+
+
+def tokenize(
+    question: str, known: Known = lambda _words: False, spell: Callable[[list[Token]], list[Token]] = list
+) -> list[Token]:
+    """The tokens of a question, in English or Vietnamese.
+
+    Args:
+        question: The question.
+        known: What stays as it is, because the database has it: `đang chạy` where that is a value.
+        spell: Corrects spelling mistakes.
+    """
+    found = spell(_numbers([_token(match) for match in _TOKEN.finditer(question)]))
+    return _numbers(_english(found, known)) if is_vietnamese(question) else found
 
 
 def _token(match: re.Match[str]) -> Token:
@@ -110,16 +132,21 @@ def _years(tokens: list[Token]) -> list[Token]:
     return found
 
 
-def _english(tokens: list[Token]) -> list[Token]:
+def _english(tokens: list[Token], known: Known) -> list[Token]:
     """Vietnamese phrases rewritten, longest first; `nhiều … nhất` closes around what it compares."""
     found: list[Token] = []
     position = 0
     # Whoever types diacritics types all of them: then `gia` is not `giá`.
     spelt = any(_ACCENTED.search(token.text) for token in tokens)
     while position < len(tokens):
-        for length in range(min(_LONGEST_PHRASE, len(tokens) - position), 0, -1):
+        kept = _kept(tokens[position : position + _LONGEST_KEPT], known)
+        for length in range(min(max(_LONGEST_PHRASE, kept), len(tokens) - position), 0, -1):
+            if length == kept:
+                found += tokens[position : position + kept]
+                position += kept
+                break
             window = tokens[position : position + length]
-            english = None if any(item.quoted for item in window) else PHRASES.get(tuple(item.word for item in window))
+            english = None if any(item.quoted for item in window) else _translation(window)
             if length == 1 and spelt and not _is_spelt(window[0]):
                 english = None
             # A single syllable in a capitalised name is a name: `Hà`, `Mai`, `Nam`.
@@ -130,13 +157,57 @@ def _english(tokens: list[Token]) -> list[Token]:
         else:
             found.append(tokens[position])
             position += 1
-    return _closed_superlatives(found)
+    return _ranges(_closed_superlatives(_five(found, tokens)))
+
+
+def _translation(window: list[Token]) -> str | None:
+    words = tuple(item.word for item in window)
+    number = VIETNAMESE_NUMBERS.get(words)
+    # `sáu`, not `sau`: only one of the two is a number.
+    if number is not None and (words not in PHRASES or window[0].text.lower() == "sáu"):
+        return number
+    return PHRASES.get(words)
+
+
+def _kept(tokens: list[Token], known: Known) -> int:
+    """How many of the first tokens are a name or value of several words of the database."""
+    words = tuple(token.word for token in tokens)
+    return next((length for length in range(len(words), 1, -1) if known(words[:length])), 0)
 
 
 def _is_spelt(token: Token) -> bool:
     """Whether a syllable has the diacritics of the word that its folded form is known as; the older `huỷ` too."""
     expected = SPELT.get(token.word)
     return expected is None or token.text.lower() in (expected, expected.replace("ủy", "uỷ"))
+
+
+def _five(found: list[Token], tokens: list[Token]) -> list[Token]:
+    """`năm` before a noun at the beginning is the number, not the year: `năm sản phẩm rẻ nhất`."""
+    first = tokens[0].word == "nam" and len(found) > 1 and found[0].word == "year"
+    if first and found[1].number is None and found[1].word not in ("which", "this", "last", "before"):
+        return [replace(found[0], text="five", word="five", lemma="five"), *found[1:]]
+    return found
+
+
+def _ranges(tokens: list[Token]) -> list[Token]:
+    """`from 50 to 100` → `between 50 and 100`; `from 2 … or more` → `at least 2 …`."""
+    found = list(tokens)
+    numbers = [token.number is not None or token.word in NUMBER_WORDS for token in tokens]
+    upwards = any(token.word in ("vi_up", "vi_down") for token in tokens)
+    down = any(token.word == "vi_down" for token in tokens)
+    for at in range(len(tokens) - 1, -1, -1):
+        if tokens[at].word != "from" or at + 1 >= len(tokens) or not numbers[at + 1]:
+            continue
+        if at + 3 < len(tokens) and tokens[at + 2].word == "to" and numbers[at + 3]:
+            found[at], found[at + 2] = _word(tokens[at], "between"), _word(tokens[at + 2], "and")
+        elif upwards:
+            found[at : at + 1] = [_word(tokens[at], "at"), _word(tokens[at], "most" if down else "least")]
+    return [token for token in found if token.word not in ("vi_up", "vi_down")]
+
+
+def _word(token: Token, word: str) -> Token:
+    """The token with another word."""
+    return replace(token, text=word, word=word, lemma=lemma(word))
 
 
 def _closed_superlatives(tokens: list[Token]) -> list[Token]:

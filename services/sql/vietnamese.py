@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from services.sql.vietnamese_names import NAMES, SURE_NAMES
+
 _LEXICON = """
 bao nhieu=how many|co bao nhieu=how many|tong so luong=total quantity|so luong=number of|so=number of|dem=count
 dem so=count|tong so=total number of|tong cong=total|tong=total|tong gia tri=total revenue|trung binh=average
@@ -42,11 +44,37 @@ dang giao=shipped|da gui=shipped|cho xu ly=pending|dang cho=pending|nguoi=people
 ten cua=name of|gia trung binh=average price|luong trung binh=average salary|chiec=|cai=|thi=|nhe=|a=|vay=|the=
 """
 
+_MORE = """
+may=how many|dong=many|la bao nhieu=|bang bao nhieu=|het bao nhieu=how much|tro len=vi_up|tro xuong=vi_down
+xep theo=sorted by|xep=sorted by|tu thap den cao=ascending|tu cao den thap=descending|tu cao xuong thap=descending
+tu nho den lon=ascending|tu lon den nho=descending|tu be den lon=ascending
+bat dau bang=starting with|bat dau voi=starting with|ket thuc bang=ending with|co chua=containing|chua chu=containing
+chu=|chu cai=|cuon=|quyen=|lan nao=|luot=|nguoi nao=who|nhung ai=who|vi tri=position
+tre nhat=youngest|tre tuoi nhat=youngest|lon tuoi nhat=oldest|gia nhat=oldest|nhieu tuoi nhat=oldest
+day nhat=most pages|dai nhat=longest|ngan nhat=shortest|nang nhat=heaviest|nhe nhat=lightest|nhanh nhat=fastest
+muon nhat=latest|chi tieu nhieu nhat=highest spending|chi tieu=spending|mua nhieu nhat=highest spending
+it tien nhat=cheapest|tong so luong ton kho=total stock|tong ton kho=total stock|tong so trang=total pages
+tong so gio=total hours|tong so tien=total amount|tong so buoi=total sessions|tong so luong=total quantity
+chua ban duoc=never sold|chua duoc ban=never sold|khong ban duoc=never sold|het hang=out of stock|con hang=in stock
+gia cao hon gia trung binh=price above the average|cao hon muc trung binh=above the average
+gia thap hon gia trung binh=price below the average|thap hon muc trung binh=below the average
+thap hon muc gia trung binh=below the average price|cao hon muc gia trung binh=above the average price
+co tat ca bao nhieu=how many|tong cong bao nhieu=how many|co tong cong bao nhieu=how many
+xuat ban=publication year|sinh sau nam=birth year after|sinh truoc nam=birth year before|sinh nam=birth year
+vao lam=hired|tuyen dung=hired|duoc tuyen=hired|que o=hometown|den tu=from|song o=in|song tai=in|lam viec o=in
+lam viec tai=in|lam viec=work|lam o=in|dat tai=in|nam o=in|nguoi viet nam=vietnam|nguoi viet=vietnam
+luot muon=loans|muon=loans|tieu thuyet=novel|truyen ngan=short story|thieu nhi=children|nu=female|nam gioi=male
+nguoi dan=people|do tuoi=age|tung chuc vu=each title|bao nhieu trang=how many pages|cong ty=company|cua hang=store
+thu vien=library|hien co=|hien nay=|hien tai=|bay gio=|vay=|nhi=|giup toi=|giup minh=|cho minh=show|minh=
+"""
 PHRASES: dict[tuple[str, ...], str] = {
-    tuple(left.split()): right
-    for entry in _LEXICON.replace("\n", "|").split("|")
-    if entry
-    for left, right in [entry.split("=")]
+    **{words: " ".join(english) for words, english in NAMES.items() if len(words) > 1 or words[0] in SURE_NAMES},
+    **{
+        tuple(left.split()): right
+        for entry in (_LEXICON + _MORE).replace("\n", "|").split("|")
+        if entry
+        for left, right in [entry.split("=")]
+    },
 }
 """Folded Vietnamese syllables → English words; none where the phrase says nothing to the rules."""
 
@@ -54,6 +82,7 @@ SPELT = {
     "gia": "giá", "luong": "lương", "my": "mỹ", "uc": "úc", "ho": "hồ", "bien": "biển", "nui": "núi", "song": "sông",
     "bang": "bang", "loai": "loại", "ten": "tên", "tuoi": "tuổi", "sach": "sách", "phim": "phim", "huy": "hủy",
     "khoa": "khoa", "lop": "lớp", "quy": "quý", "mua": "mua", "dat": "đặt", "nuoc": "nước", "hue": "huế",
+    "nam": "năm", "nu": "nữ", "chu": "chữ", "muon": "mượn", "may": "mấy", "dong": "đông", "minh": "mình", "nhi": "nhỉ",
 }  # fmt: skip
 """Syllables that mean something else with other diacritics: `tham gia` has no price (`giá`) in it."""
 
@@ -73,5 +102,7 @@ SURE_SIGNS = (
     *("thanh pho", "danh sach", "cho biet", "cho toi", "moi nhat", "doanh thu", "tong so", "nao", "cua", "nhung"),
     *("nhieu", "khong co", "duoc", "theo", "trong thang", "trong nam", "tat ca", "co bao", "so luong", "la gi", "hon"),
     *("luong", "gia", "o", "cac", "moi", "tong", "don dat hang", "ton kho", "hoc sinh", "sinh vien"),
+    *("phong ban", "du an", "khoa hoc", "thanh vien", "tac gia", "cuon", "quyen", "luot", "thap hon", "ai la"),
+    *("thi sao", "con o", "sap xep", "tang dan", "giam dan", "trong do", "bao gio", "da muon", "nhung"),
 )
 """Folded phrases that hardly occur in English questions."""

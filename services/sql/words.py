@@ -6,6 +6,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from services.sql.vietnamese_names import english_name
+
 _IRREGULAR = {
     "children": "child",
     "people": "person",
@@ -88,8 +90,13 @@ def listed(text: str) -> list[str]:
 
 def fold(text: str) -> str:
     """Lower case without diacritics: `Đà Nẵng` → `da nang`."""
+    return unmarked(text).lower()
+
+
+def unmarked(text: str) -> str:
+    """Without diacritics, upper and lower case as they are: `Đà Nẵng` → `Da Nang`."""
     plain = unicodedata.normalize("NFD", text.replace("đ", "d").replace("Đ", "D"))
-    return "".join(char for char in plain if not unicodedata.combining(char)).lower()
+    return "".join(char for char in plain if not unicodedata.combining(char))
 
 
 @lru_cache(maxsize=65536)
@@ -142,9 +149,19 @@ def plural(word: str) -> str:
 
 
 @lru_cache(maxsize=16384)
-def split_name(name: str) -> tuple[str, ...]:
-    """The words of a table's or column's name: `OrderItems`, `order_items`, `order-items` → `("order", "items")`."""
+def plain_words(name: str) -> tuple[str, ...]:
+    """The words of a name or phrase as they are written, folded: `ngay_sinh` → `("ngay", "sinh")`."""
     return tuple(fold(part) for part in _SPLIT.findall(name))
+
+
+@lru_cache(maxsize=16384)
+def split_name(name: str) -> tuple[str, ...]:
+    """The words of a table's or column's name: `OrderItems`, `order_items`, `order-items` → `("order", "items")`.
+
+    A Vietnamese name gives the English words that the rules know for it: `ngay_sinh` → `("birth", "date")`.
+    """
+    words = plain_words(name)
+    return english_name(words, marked=fold(name) != name.lower()) or words
 
 
 def spoken_name(name: str) -> str:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
+import pymysql
 import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import make_url
@@ -16,12 +25,14 @@ from parley.sql.v1 import sql_pb2, sql_pb2_grpc
 from services.mesh.database import Database
 from services.mesh.providers import Providers
 from services.mesh.server import running
-from services.sql.application import MIGRATIONS, compose
+from services.sql.application import MIGRATIONS, compose, connections
 from services.sql.introspect import read_schema
 from services.sql.schema import Schema
 from services.sql.settings import SqlSettings
 from services.sql.target import Target
+from tests.conftest import free_port, missing
 
+Connect = Callable[..., "AbstractAsyncContextManager[grpc.aio.Channel]"]
 Serve = Callable[..., "AbstractAsyncContextManager[sql_pb2_grpc.SqlServiceAsyncStub]"]
 
 
@@ -45,31 +56,46 @@ def target_of(path: Path) -> Target:
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Serve:
+def serve(connect: Connect) -> Serve:
     """Starts the real service on a storage of its own; keywords are settings. Yields a stub."""
 
     @asynccontextmanager
     async def start(**overrides: object) -> AsyncIterator[sql_pb2_grpc.SqlServiceAsyncStub]:
+        async with connect(**overrides) as channel:
+            yield sql_pb2_grpc.SqlServiceStub(channel)
+
+    return start
+
+
+@pytest.fixture
+def connect(tmp_path: Path) -> Connect:
+    """Starts the real service on a storage of its own; keywords are settings. Yields a channel."""
+
+    @asynccontextmanager
+    async def start(**overrides: object) -> AsyncIterator[grpc.aio.Channel]:
         values: dict[str, object] = {
             "database_url": f"sqlite:///{tmp_path / 'sql.db'}",
             "sqlite_root": tmp_path,
+            "upload_root": tmp_path / "uploads",
             "encryption_key": Fernet.generate_key().decode(),
             "drain_seconds": 0.2,
         }
         settings = SqlSettings.model_validate({**values, **overrides})
         database = Database(settings.database_url.get_secret_value(), MIGRATIONS)
         providers = Providers(settings.providers)
+        pools = connections(settings)
         await database.migrate()
         try:
             async with (
                 running(
-                    settings, [compose(settings, database, providers)], dependencies={"storage": database.ping}
+                    settings, compose(settings, database, providers, pools), dependencies={"storage": database.ping}
                 ) as address,
                 grpc.aio.insecure_channel(address) as channel,
             ):
-                yield sql_pb2_grpc.SqlServiceStub(channel)
+                yield channel
         finally:
             await providers.close()
+            await pools.aclose()
             await database.close()
 
     return start
@@ -101,3 +127,54 @@ def register() -> Callable[..., Awaitable[sql_pb2.Database]]:
         return (await stub.CreateDatabase(request)).database
 
     return call
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[str]:
+    """URL of a real MariaDB server of this test run's own, on a free port, without a database name."""
+    install = shutil.which("mariadb-install-db")
+    program = shutil.which("mariadbd") or shutil.which("mariadbd", path="/usr/sbin")
+    if install is None or program is None:
+        missing("MariaDB (apt-get install mariadb-server)")
+    assert install is not None
+    assert program is not None
+    # Like PostgreSQL it refuses to run as root.
+    user = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else os.geteuid()
+    folder = Path(tempfile.mkdtemp(prefix="parley-mariadb-"))
+    os.chown(folder, user, -1)
+    port = free_port()
+    quiet: dict[str, Any] = {"user": user, "cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    data = ["--no-defaults", f"--datadir={folder}/data"]
+    subprocess.run([install, *data, "--auth-root-authentication-method=normal"], check=True, **quiet)
+    listen = [f"--socket={folder}/socket", f"--pid-file={folder}/pid", f"--port={port}", "--bind-address=127.0.0.1"]
+    server = subprocess.Popen([program, *data, *listen, "--skip-name-resolve"], **quiet)
+    try:
+        for _attempt in range(400):
+            try:
+                pymysql.connect(host="127.0.0.1", port=port, user="root").close()
+                break
+            except pymysql.err.OperationalError:
+                assert server.poll() is None, "mariadbd ended while starting"
+                time.sleep(0.05)
+        yield f"mysql://root@127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def mariadb(mariadb_server: str) -> str:
+    """URL of an empty MariaDB database."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with mariadb_connection(mariadb_server) as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+    return f"{mariadb_server}/{name}"
+
+
+def mariadb_connection(url: str) -> pymysql.Connection[Any]:
+    """A connection that may write."""
+    found = make_url(url)
+    return pymysql.connect(
+        host=found.host, port=found.port or 0, user=found.username, database=found.database, autocommit=True
+    )

@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from services.sql import answer
+from services.sql.digest import Digest
 from services.sql.embedded import EmbeddedEngine
 from services.sql.query import GeneratedQuery
-from services.sql.schema import Schema
+from services.sql.schema import Dialect, Schema
+from services.sql.superlative import companion
+from services.sql.values import ColumnType, ResultColumn, Value
 
 ENGINE = EmbeddedEngine()
 
@@ -67,8 +70,10 @@ VIETNAMESE = {
 }
 
 
-def said(question: str, query: GeneratedQuery, schema: Schema, value: object = 1500) -> str:
-    return answer.sentence(question, query, schema, ["x"], [[value]], 1, False)
+def said(question: str, query: GeneratedQuery, schema: Schema, value: Value = 1500) -> str:
+    digest = Digest([ResultColumn("x", ColumnType.INTEGER)])
+    digest.add([[value]])
+    return answer.sentence(question, query, schema, digest, [[value]], False)
 
 
 def written(sql: str) -> GeneratedQuery:
@@ -106,3 +111,109 @@ def test_computed_columns_have_names_that_no_column_has(shop_schema: Schema) -> 
         "total revenue per city": "AS revenue",
     }.items():
         assert name in ENGINE.answer(question, shop_schema).sql
+
+
+def table(
+    question: str,
+    sql: str,
+    schema: Schema,
+    columns: dict[str, ColumnType],
+    rows: list[list[Value]],
+    truncated: bool = False,
+) -> str:
+    """The sentence for a result of several rows."""
+    digest = Digest([ResultColumn(name, kind) for name, kind in columns.items()])
+    digest.add(rows)
+    return answer.sentence(question, written(sql), schema, digest, rows[:20], truncated)
+
+
+COUNTS = {"city": ColumnType.TEXT, "count": ColumnType.INTEGER}
+PER_CITY = "SELECT city, COUNT(*) AS count FROM customers GROUP BY city"
+
+
+def test_few_rows_are_listed_with_their_total(shop_schema: Schema) -> None:
+    rows: list[list[Value]] = [["Hanoi", 1200], ["Hue", 300]]
+    assert table("how many per city?", PER_CITY, shop_schema, COUNTS, rows) == (
+        "There are 2 results: Hanoi, 1,200; Hue, 300. Total count: 1,500."
+    )
+    assert table("mỗi thành phố có bao nhiêu?", PER_CITY, shop_schema, COUNTS, rows) == (
+        "Có 2 kết quả: Hanoi, 1.200; Hue, 300. Tổng số lượng: 1.500."
+    )
+
+
+def test_many_rows_are_said_by_their_range(shop_schema: Schema) -> None:
+    rows: list[list[Value]] = [[f"City {n}", n * 10] for n in range(1, 13)]
+    assert table("how many per city?", PER_CITY, shop_schema, COUNTS, rows) == (
+        "There are 12 results. Highest count: City 12 (120); lowest: City 1 (10). Total count: 780."
+    )
+    assert table("mỗi thành phố có bao nhiêu?", PER_CITY, shop_schema, COUNTS, rows) == (
+        "Có 12 kết quả. Số lượng cao nhất: City 12 (120); thấp nhất: City 1 (10). Tổng số lượng: 780."
+    )
+
+
+def test_a_period_is_said_from_when_to_when(shop_schema: Schema) -> None:
+    sql = "SELECT strftime('%Y-%m', order_date) AS month, AVG(total) AS average FROM orders GROUP BY 1"
+    columns = {"month": ColumnType.TEXT, "average": ColumnType.NUMBER}
+    rows: list[list[Value]] = [[f"2025-{n:02}", 100.5 + n] for n in range(1, 9)]
+    assert table("average per month?", sql, shop_schema, columns, rows) == (
+        "There are 8 results from 2025-01 to 2025-08. Highest average: 2025-08 (108.5); lowest: 2025-01 (101.5)."
+    )
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT city, AVG(age) AS count FROM customers GROUP BY city",
+        "SELECT city, COUNT(DISTINCT country) AS count FROM customers GROUP BY city",
+        "SELECT city, COUNT(*) AS count FROM customers GROUP BY city LIMIT 2",
+        "SELECT city, COUNT(*) AS count FROM customers GROUP BY city HAVING COUNT(*) > 5",
+        "SELECT c.city, COUNT(*) AS count FROM customers AS c JOIN orders AS o ON o.customer_id = c.id GROUP BY 1",
+        "SELECT name, price AS count FROM products",
+    ],
+)
+def test_what_does_not_add_up_has_no_total(shop_schema: Schema, sql: str) -> None:
+    assert "otal" not in table("which?", sql, shop_schema, COUNTS, [["Hanoi", 12], ["Hue", 3]])
+
+
+def test_a_result_that_was_cut_off_has_neither_total_nor_range(shop_schema: Schema) -> None:
+    rows: list[list[Value]] = [[f"City {n}", n] for n in range(1, 13)]
+    said = table("how many per city?", PER_CITY, shop_schema, COUNTS, rows, truncated=True)
+    assert said.startswith("There are more than 12 results; the first are: City 1, 1;")
+    assert "otal" not in said
+    assert "ighest" not in said
+
+
+@pytest.mark.parametrize(
+    ("sql", "widened", "name"),
+    [
+        ("SELECT name FROM products ORDER BY price DESC LIMIT 1", "name, price AS chosen_by", "price"),
+        (
+            "SELECT c.name FROM customers AS c JOIN orders AS o ON o.customer_id = c.id "
+            "GROUP BY c.id ORDER BY COUNT(*) DESC LIMIT 1",
+            "COUNT(*) AS chosen_by",
+            "count",
+        ),
+        ("SELECT name FROM products WHERE price = (SELECT MAX(price) FROM products)", "price AS chosen_by", "price"),
+        ("SELECT city FROM customers GROUP BY city ORDER BY SUM(age) LIMIT 1", "SUM(age) AS chosen_by", "total age"),
+    ],
+)
+def test_what_a_row_was_chosen_by_is_asked_for(sql: str, widened: str, name: str) -> None:
+    found = companion(sql, Dialect.SQLITE)
+    assert found is not None
+    assert widened in found.sql
+    assert found.name == name
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT price FROM products ORDER BY price DESC LIMIT 1",
+        "SELECT price AS p FROM products ORDER BY p DESC LIMIT 1",
+        "SELECT name, price FROM products ORDER BY price DESC LIMIT 1",
+        "SELECT name FROM products ORDER BY price",
+        "SELECT DISTINCT name FROM products ORDER BY price LIMIT 1",
+        "SELECT COUNT(*) FROM products",
+    ],
+)
+def test_nothing_is_asked_for_where_all_is_shown(sql: str) -> None:
+    assert companion(sql, Dialect.SQLITE) is None

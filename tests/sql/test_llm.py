@@ -28,6 +28,10 @@ class Script:
         self.answers: list[str] = []
         self.status = 200
         self.delay = 0.0
+        self.usage = 0
+        self.rejects: set[str] = set()
+        """Fields of requests that this endpoint does not know."""
+        self.broken_off = 0
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.url = ""
@@ -35,13 +39,25 @@ class Script:
     async def answer(self, request: web.Request) -> web.Response:
         self.requests.append(await request.json())
         self.keys.append(request.headers.get("Authorization"))
-        await asyncio.sleep(self.delay)
+        try:
+            await asyncio.sleep(self.delay)
+        except asyncio.CancelledError:
+            self.broken_off += 1
+            raise
+        unknown = self.rejects & self.requests[-1].keys()
+        if unknown:
+            return web.json_response({"error": {"message": f"unknown field {unknown}"}}, status=400)
         if self.status != 200:
             return web.Response(status=self.status, text="secret detail")
         text = self.answers.pop(0)
         if text == "garbage":
             return web.Response(text="<html>")
-        return web.json_response({"choices": [{"message": {"role": "assistant", "content": text}}]})
+        message: dict[str, Any] = {"role": "assistant", "content": text}
+        if "tools" in self.requests[-1]:
+            call = {"id": "1", "type": "function", "function": {"name": "write_query", "arguments": text}}
+            message = {"role": "assistant", "content": None, "tool_calls": [call]}
+        usage = {"usage": {"total_tokens": self.usage}} if self.usage else {}
+        return web.json_response({"choices": [{"message": message}], **usage})
 
 
 @pytest.fixture
@@ -49,7 +65,7 @@ async def script() -> AsyncIterator[Script]:
     found = Script()
     app = web.Application()
     app.router.add_post("/v1/chat/completions", found.answer)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

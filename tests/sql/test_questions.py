@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.sql import guard
@@ -271,6 +271,7 @@ _WORDS = listed(
 )
 
 
+@settings(deadline=None)
 @given(words=st.lists(st.sampled_from(_WORDS), max_size=12))
 def test_any_mix_of_words_gives_a_statement_that_runs_or_a_refusal(
     words: list[str], engine: EmbeddedEngine, shop: Path, shop_schema: Schema

@@ -41,7 +41,7 @@ async def stored_stub(storage: Database, tmp_path: Path) -> AsyncIterator[Any]:
     """A stub of the real service on that storage."""
     settings = SqlSettings.model_validate({"sqlite_root": tmp_path, "drain_seconds": 0.2})
     async with (
-        running(settings, [compose(settings, storage, Providers(()))]) as address,
+        running(settings, compose(settings, storage, Providers(()))) as address,
         grpc.aio.insecure_channel(address) as channel,
     ):
         yield sql_pb2_grpc.SqlServiceStub(channel)
