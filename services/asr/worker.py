@@ -15,6 +15,7 @@ from pathlib import Path
 from services.asr.changes import Changes, wait
 from services.asr.checkpoint import Checkpoint
 from services.asr.decode import claimed_seconds
+from services.asr.errors import ModelNotLoaded
 from services.asr.fetch import Fetcher
 from services.asr.job import Claim, Failure
 from services.asr.pipeline import Pipeline
@@ -115,8 +116,11 @@ class Workers:
         except Unavailable as error:
             await self._again(claim, Failure(error.reason, error.message), error.retry_after or 0.0)
         except ParleyError as error:
-            told.info("transcription failed", reason=error.reason)
-            await self._give_up(claim, Failure(error.reason, error.message))
+            if _comes_back(error):
+                await self._again(claim, Failure(error.reason, error.message))
+            else:
+                told.info("transcription failed", reason=error.reason)
+                await self._give_up(claim, Failure(error.reason, error.message))
         except Exception:  # noqa: BLE001 — whatever it is, the job must not hang and the worker must go on
             told.exception("transcription broke off")
             await self._again(claim, Failure("INTERNAL", "It broke off again and again. The service's log says why."))
@@ -204,3 +208,8 @@ class Workers:
                 for identifier in await self._store.expired_recordings():
                     await self._recordings.delete(identifier)
             await asyncio.sleep(SWEEP_SECONDS)
+
+
+def _comes_back(error: ParleyError) -> bool:
+    """Whether a model is not loaded, for the moment: it was when the job was created, and Triton loads one by one."""
+    return isinstance(error, ModelNotLoaded) or error.metadata.get("resource", "").startswith("models/")

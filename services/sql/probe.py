@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 from typing import Any, Protocol
 
 from services.sql.frame import Frame
@@ -13,11 +14,18 @@ NO_MATTER = ("gives nothing", "gives zero", "gives rows", "gives one row")
 """Beginnings of outcomes that say how sure an answer is, but not what was meant: that nothing fits is an answer too."""
 
 
+class Untried(Enum):
+    """What is said of a statement that nothing is known about."""
+
+    UNTRIED = "untried"
+    """There was no time, or it took too long, or the database did not answer: that does not speak against it."""
+
+
 class Probe(Protocol):
     """Runs statements on the database that a question is about: for a short time, reading only."""
 
-    def __call__(self, sql: str) -> Sequence[Sequence[Any]] | None:
-        """The first rows, at most ROWS; None where the statement failed or took too long. Blocks; never raises."""
+    def __call__(self, sql: str) -> Sequence[Sequence[Any]] | Untried | None:
+        """The first rows, at most ROWS; None where the database refuses the statement. Blocks; never raises."""
         ...
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from services.sql.builder import Builder, Unbuildable
 from services.sql.frame import Frame
 from services.sql.model import Model
-from services.sql.probe import ROWS, Probe, outcome
+from services.sql.probe import ROWS, Probe, Untried, outcome
 from services.sql.search import Candidate
 
 # Meanings that are tried out, the likeliest first, and those that may fail on the way.
@@ -68,7 +68,9 @@ def rank(candidates: Sequence[Candidate], builder: Builder, model: Model, probe:
             continue
         if probe is None:
             found[sql] = Tried(candidate, sql, candidate.score, {}, sql)
-        elif (rows := probe(sql)) is not None:
+        elif (rows := probe(sql)) is Untried.UNTRIED:
+            found[sql] = Tried(candidate, sql, candidate.score, {}, sql)
+        elif rows is not None:
             said = outcome(rows[:ROWS], candidate.frame)
             score = candidate.score + model.sum(said)
             found[sql] = Tried(candidate, sql, score, said, same(rows, candidate.frame))

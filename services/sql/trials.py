@@ -11,10 +11,10 @@ from services.mesh import telemetry
 from services.mesh.errors import ParleyError
 from services.sql import guard
 from services.sql.drivers import driver
-from services.sql.errors import SchemaOutdated, SqlFailed
+from services.sql.errors import SchemaOutdated, SqlFailed, SqlRejected
 from services.sql.execute import Rows, Slots
 from services.sql.pool import Pools
-from services.sql.probe import ROWS
+from services.sql.probe import ROWS, Untried
 from services.sql.query import Trial
 from services.sql.schema import Schema
 from services.sql.target import Target
@@ -80,11 +80,11 @@ class Probing:
         self.outdated = False
         """Whether a statement named what the database does not have: its schema changed."""
 
-    def __call__(self, sql: str) -> Sequence[Sequence[Any]] | None:
-        """The first rows; see Probe. Nothing is known about a statement for which no time is left: it gives None."""
+    def __call__(self, sql: str) -> Sequence[Sequence[Any]] | Untried | None:
+        """The first rows; see Probe."""
         left = self._end - time.monotonic()
         if left <= 0:
-            return None
+            return Untried.UNTRIED
         try:
             checked = guard.check(sql, self._schema.dialect, ROWS, sizes=self._schema.sizes)
             with self._pool.session() as session:
@@ -94,6 +94,8 @@ class Probing:
                     # The session is as good as before.
                     self.outdated = self.outdated or isinstance(error, SchemaOutdated)
                     return None
+        except SqlRejected:
+            return None
         except ParleyError as error:
             log.debug("probe failed", reason=error.reason)
-            return None
+            return Untried.UNTRIED

@@ -352,6 +352,19 @@ async def test_the_model_server_goes_away_and_the_job_goes_on_behind_what_is_don
         assert len(engine.heard) <= 30 + 4
 
 
+async def test_a_model_that_is_loaded_later_than_the_others_is_waited_for(tmp_path: Path) -> None:
+    engine = ToneEngine()
+    async with serve(tmp_path, engine, workers=0) as jobs:
+        name = await create(jobs)
+    engine.missing = {"diarizer"}  # Triton is back, and loads its models one by one
+    async with serve(tmp_path, engine, backoff_seconds=0.05) as jobs:
+        await until(jobs, name, lambda found: found.attempts >= 2)
+        engine.missing = set()
+        states, segments = await watch(jobs, name)
+        assert states[-1].state == SUCCEEDED
+        assert [segment.speaker for segment in segments] == SPEAKERS
+
+
 async def test_a_job_that_never_works_is_given_up(tmp_path: Path) -> None:
     engine = ToneEngine()
     engine.broken_after = 0

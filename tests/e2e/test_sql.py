@@ -35,8 +35,12 @@ def ask(stack: MeshStack, database: str, question: str) -> dict[str, Any]:
 
 
 def test_files_become_a_database_that_is_asked_explained_taught_and_exported(stack: MeshStack) -> None:
-    form = {"database_id": (None, "library"), "file": ("books.csv", BOOKS.encode(), "text/csv")}
-    made = httpx.post(f"{stack.url}/api/v1/databases:upload", files=form, timeout=SECONDS)
+    made = httpx.post(
+        f"{stack.url}/api/v1/databases:upload",
+        data={"database_id": "library"},
+        files={"file": ("books.csv", BOOKS.encode(), "text/csv")},
+        timeout=SECONDS,
+    )
     assert made.status_code == 200, made.text
     assert made.json()["database"]["dialect"] == "DIALECT_DUCKDB"
     assert ask(stack, "databases/library", "how many books are there")["rows"]["rows"] == [[3]]

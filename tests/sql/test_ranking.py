@@ -17,7 +17,7 @@ from services.sql.embedded import EmbeddedEngine
 from services.sql.errors import QuestionNotUnderstood
 from services.sql.frame import Filter, Frame, Term
 from services.sql.joins import JoinGraph
-from services.sql.probe import ROWS, Probe, outcome
+from services.sql.probe import ROWS, Probe, Untried, outcome
 from services.sql.query import Context
 from services.sql.schema import Column, Dialect, Kind, Schema, Table
 
@@ -58,6 +58,11 @@ def test_a_statement_that_fails_on_the_database_is_not_the_answer(shop_schema: S
     with pytest.raises(QuestionNotUnderstood):
         EmbeddedEngine().answer("How many customers are there?", shop_schema, probe)
     assert refused
+
+
+def test_a_database_too_slow_to_try_anything_out_does_not_make_a_question_unanswerable(shop_schema: Schema) -> None:
+    query = EmbeddedEngine().answer("How many customers are in Hanoi?", shop_schema, lambda _sql: Untried.UNTRIED)
+    assert query.sql == EmbeddedEngine().answer("How many customers are in Hanoi?", shop_schema).sql
 
 
 def test_below_no_confidence_nothing_readable_is_refused(shop_schema: Schema) -> None:
