@@ -66,9 +66,7 @@ def rank(candidates: Sequence[Candidate], builder: Builder, model: Model, probe:
             continue
         if sql in found:
             continue
-        if probe is None:
-            found[sql] = Tried(candidate, sql, candidate.score, {}, sql)
-        elif (rows := probe(sql)) is Untried.UNTRIED:
+        if probe is None or (rows := probe(sql)) is Untried.UNTRIED:
             found[sql] = Tried(candidate, sql, candidate.score, {}, sql)
         elif rows is not None:
             said = outcome(rows[:ROWS], candidate.frame)
