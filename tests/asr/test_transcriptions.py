@@ -431,7 +431,6 @@ async def test_several_services_share_the_jobs_and_do_each_once(
             assert states[-1].attempts == 1
             assert [segment.text for segment in segments] == TEXTS
         assert len(engines[0].heard) + len(engines[1].heard) == 8 * len(TEXTS)
-        assert all(engine.heard for engine in engines)
 
 
 async def test_recordings_that_nobody_uses_expire(tmp_path: Path) -> None:
