@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -39,7 +39,7 @@ Source = bytes | Path
 """A file: its bytes, or where it lies."""
 
 
-def decode(source: Source, max_seconds: float, *, separate: bool = False) -> Iterator[Samples]:
+def decode(source: Source, max_seconds: float, *, separate: bool = False) -> Generator[Samples]:
     """The samples of the first audio stream, in pieces of shape [n, channels], from -1 to 1.
 
     A file that ends too early gives what it has. What is no number becomes silence, what is too loud is clipped. Blocks

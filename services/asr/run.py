@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import AsyncGenerator, Iterator
+import threading
+from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -328,13 +329,25 @@ class Run:
             group.turns.set_result(turns)
 
 
-async def _in_thread(pieces: Iterator[Samples]) -> AsyncGenerator[Samples, None]:
-    """Runs a blocking iterator in worker threads, one step ahead of its reader."""
-    ahead = asyncio.create_task(asyncio.to_thread(next, pieces, None))
+async def _in_thread(pieces: Generator[Samples]) -> AsyncGenerator[Samples, None]:
+    """Runs a blocking generator in worker threads, one step ahead of its reader, and closes it in the end."""
+    one_at_a_time = threading.Lock()
+
+    def step() -> Samples | None:
+        with one_at_a_time:
+            return next(pieces, None)
+
+    def close() -> None:
+        with one_at_a_time:
+            pieces.close()
+
+    ahead = asyncio.create_task(asyncio.to_thread(step))
     try:
         while (piece := await ahead) is not None:
-            ahead = asyncio.create_task(asyncio.to_thread(next, pieces, None))
+            ahead = asyncio.create_task(asyncio.to_thread(step))
             yield piece
     finally:
-        # The thread cannot be interrupted; its one step is short.
-        await asyncio.gather(ahead, return_exceptions=True)
+        # The thread cannot be interrupted; its one step is short, and the file is closed behind it.
+        ahead.cancel()
+        closing = asyncio.create_task(asyncio.to_thread(close))
+        await asyncio.gather(ahead, asyncio.shield(closing), return_exceptions=True)

@@ -246,14 +246,14 @@ class Store:
 
     async def page(self, size: int, token: str) -> tuple[list[Job], str]:
         """A page of transcriptions, the newest first, and the token of the next. Raises InvalidArgument."""
-        size = size or paging.DEFAULT_PAGE
+        size = paging.size(size)
 
         def work(session: Session) -> tuple[list[Job], str]:
             order = TranscriptionRow.create_time, TranscriptionRow.id
             query = select(TranscriptionRow).order_by(*(column.desc() for column in order))
             if token:
-                micros, last = paging.key(token, 2)
-                query = query.where(tuple_(*order) < tuple_(int(micros), last))
+                micros, last = paging.key(token, paging.micros, str)
+                query = query.where(tuple_(*order) < tuple_(micros, last))
             rows = session.scalars(query.limit(size + 1)).all()
             page = rows[:size]
             more = paging.token(page[-1].create_time, page[-1].id) if len(rows) > size else ""

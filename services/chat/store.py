@@ -133,13 +133,13 @@ class Store:
 
     async def page(self, size: int, token: str) -> tuple[list[Conversation], str]:
         """A page of conversations, the one last written in first, and the token of the next."""
-        size = size or paging.DEFAULT_PAGE
+        size = paging.size(size)
 
         def work(session: Session) -> tuple[list[Conversation], str]:
             query = select(ConversationRow).order_by(ConversationRow.update_time.desc(), ConversationRow.id.desc())
             if token:
-                micros, last = paging.key(token, 2)
-                query = query.where(tuple_(ConversationRow.update_time, ConversationRow.id) < tuple_(int(micros), last))
+                micros, last = paging.key(token, paging.micros, str)
+                query = query.where(tuple_(ConversationRow.update_time, ConversationRow.id) < tuple_(micros, last))
             rows = session.scalars(query.limit(size + 1)).all()
             page = rows[:size]
             more = paging.token(page[-1].update_time, page[-1].id) if len(rows) > size else ""
@@ -176,13 +176,13 @@ class Store:
 
     async def messages(self, conversation_id: str, size: int, token: str) -> tuple[list[Message], str]:
         """A page of a conversation's messages, oldest first, and the token of the next. Raises NotFound."""
-        size = size or paging.DEFAULT_PAGE
+        size = paging.size(size)
 
         def work(session: Session) -> tuple[list[Message], str]:
             _found(session, conversation_id)
             query = select(MessageRow).where(MessageRow.conversation_id == conversation_id).order_by(MessageRow.seq)
             if token:
-                query = query.where(MessageRow.seq > int(paging.key(token, 1)[0]))
+                query = query.where(MessageRow.seq > paging.key(token, paging.micros)[0])
             rows = session.scalars(query.limit(size + 1)).all()
             more = paging.token(rows[size - 1].seq) if len(rows) > size else ""
             return [_message(row) for row in rows[:size]], more

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import contextlib
 import time
 from collections import OrderedDict, defaultdict
@@ -12,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from services.mesh import telemetry
+from services.mesh import paging, telemetry
 from services.mesh.errors import AlreadyExists, InvalidArgument, NotFound, ParleyError
 from services.sql import introspect, semantic
 from services.sql import target as targets
@@ -26,8 +24,6 @@ from services.sql.target import Target
 
 log = telemetry.get_logger(__name__)
 
-DEFAULT_PAGE = 50
-MAX_PAGE = 1000
 # Parsed schemas kept in memory: reading one from storage takes longer than a question.
 CACHED_SCHEMAS = 32
 # A check that takes longer than this is given up; the next one tries again, in seconds.
@@ -164,10 +160,10 @@ class Databases:
             InvalidArgument: The token is not from a previous page.
             StorageUnavailable: The storage does not answer.
         """
-        size = min(page_size or DEFAULT_PAGE, MAX_PAGE)
-        found = await self._store.list(_from_token(page_token), size + 1)
-        more = len(found) > size
-        return found[:size], _to_token(found[size - 1].id) if more else ""
+        size = paging.size(page_size)
+        after = paging.key(page_token, str)[0] if page_token else ""
+        found = await self._store.list(after, size + 1)
+        return found[:size], paging.token(found[size - 1].id) if len(found) > size else ""
 
     async def delete(self, identifier: str) -> None:
         """Forgets a database, and deletes the file of an upload. Raises NotFound, StorageUnavailable."""
@@ -361,14 +357,3 @@ def _active(registered: Registered, found: Found) -> Registered:
 def _failed(registered: Registered, error: DatabaseUnavailable) -> Registered:
     state = State.REFUSED if isinstance(error, DatabaseRefused) else State.UNREACHABLE
     return replace(registered, state=state, state_message=error.message, checked=datetime.now(UTC))
-
-
-def _to_token(identifier: str) -> str:
-    return base64.urlsafe_b64encode(identifier.encode()).decode()
-
-
-def _from_token(token: str) -> str:
-    try:
-        return base64.b64decode(token, altchars=b"-_", validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        raise InvalidArgument("page_token", "it is not a token of a previous page.") from None

@@ -16,13 +16,14 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from services.mesh import paging
 from services.mesh.errors import FieldViolation, InvalidArgument
 from services.sql import guard
 from services.sql.databases import Databases
 from services.sql.errors import SqlRejected
 from services.sql.examples import Example, State, fits
 from services.sql.execute import Slots
-from services.sql.history import DEFAULT_PAGE, MAX_PAGE, History, caller, page_place, page_token
+from services.sql.history import History, caller
 from services.sql.knowledge import Knowledge, fingerprint, normal
 from services.sql.knowledge_store import KnowledgeStore, Stored
 from services.sql.schema import Schema
@@ -143,10 +144,11 @@ class Feedback:
     async def list(self, database: str, state: State | None, page_size: int, token: str) -> tuple[list[Stored], str]:
         """A page of examples, the newest first, and the next page's token; those that do not fit say so."""
         schema, _read = await self._databases.schema(database)
-        size = min(page_size or DEFAULT_PAGE, MAX_PAGE)
-        found = await self._store.page(database, state, page_place(token), size + 1)
-        more = len(found) > size
-        following = page_token(found[size - 1].created, found[size - 1].example.id) if more else ""
+        size = paging.size(page_size)
+        before = paging.key(token, paging.moment, str) if token else None
+        found = await self._store.page(database, state, before, size + 1)
+        last = found[size - 1] if len(found) > size else None
+        following = paging.token(last.created, last.example.id) if last is not None else ""
         book = await self._knowledge.book(database, schema)
         return [_marked(item, book.outdated) for item in found[:size]], following
 
@@ -203,14 +205,14 @@ class Feedback:
     async def dump(self, database: str) -> AsyncGenerator[bytes, None]:
         """The examples as JSON lines, the newest first, in pieces."""
         await self._databases.get(database)
-        place: tuple[str, str] | None = None
+        before: tuple[datetime, str] | None = None
         while True:
-            found = await self._store.page(database, None, place, _EXPORTED)
+            found = await self._store.page(database, None, before, _EXPORTED)
             if found:
                 yield "".join(map(_line, found)).encode()
             if len(found) < _EXPORTED:
                 return
-            place = page_place(page_token(found[-1].created, found[-1].example.id))
+            before = found[-1].created, found[-1].example.id
 
     async def _try(self, database: str, sql: str, schema: Schema, field: str) -> None:
         """Lets a statement run for a single row. Raises what running it raises."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import json
 from collections.abc import Callable
@@ -11,15 +9,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from services.mesh import context, telemetry
-from services.mesh.errors import InvalidArgument, StorageUnavailable
+from services.mesh import context, paging, telemetry
+from services.mesh.errors import StorageUnavailable
 from services.sql.history_store import Asked, HistoryStore, Outcome, Statistics
 from services.sql.query import GeneratedQuery
 
 log = telemetry.get_logger(__name__)
 
-DEFAULT_PAGE = 50
-MAX_PAGE = 1000
 DEFAULT_DAYS = 30
 # Old queries are forgotten when new ones come, this often.
 _SWEEP = timedelta(hours=1)
@@ -31,24 +27,6 @@ def caller() -> str:
     if call is None or not call.identity:
         return ""
     return hashlib.sha256(json.dumps(sorted(call.identity)).encode()).hexdigest()
-
-
-def page_place(token: str) -> tuple[str, str] | None:
-    """The time and id that a page starts after; None for the first. Raises InvalidArgument."""
-    if not token:
-        return None
-    try:
-        time, _, identifier = base64.b64decode(token, altchars=b"-_", validate=True).decode().partition(" ")
-        datetime.fromisoformat(time)
-    except (binascii.Error, ValueError):
-        raise InvalidArgument("page_token", "it is not a token of a previous page.") from None
-    return time, identifier
-
-
-def page_token(created: datetime, identifier: str) -> str:
-    """The token of the page after the one that ends so."""
-    time = created.astimezone(UTC).replace(tzinfo=None).isoformat()
-    return base64.urlsafe_b64encode(f"{time} {identifier}".encode()).decode()
 
 
 class History:
@@ -103,10 +81,10 @@ class History:
 
     async def list(self, database: str, page_size: int, token: str) -> tuple[list[Asked], str]:
         """A page of the caller's queries, the newest first, and the next page's token. Raises InvalidArgument."""
-        size = min(page_size or DEFAULT_PAGE, MAX_PAGE)
-        found = await self._store.page(database, caller(), page_place(token), size + 1)
-        more = len(found) > size
-        return found[:size], page_token(found[size - 1].created, found[size - 1].id) if more else ""
+        size = paging.size(page_size)
+        before = paging.key(token, paging.moment, str) if token else None
+        found = await self._store.page(database, caller(), before, size + 1)
+        return found[:size], paging.token(found[size - 1].created, found[size - 1].id) if len(found) > size else ""
 
     async def statistics(self, database: str, days: int) -> Statistics:
         """What everybody asked and said in the last days; 30 where `days` is 0."""

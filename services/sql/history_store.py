@@ -132,11 +132,11 @@ class HistoryStore:
 
         await self._database.run(work)
 
-    async def page(self, database: str, person: str, before: tuple[str, str] | None, count: int) -> list[Asked]:
+    async def page(self, database: str, person: str, before: tuple[datetime, str] | None, count: int) -> list[Asked]:
         """At most `count` queries of a person, the newest first, from after the one with this time and id on."""
         query = select(QueryRow).where(QueryRow.database == database, QueryRow.person == person)
         if before is not None:
-            query = query.where(tuple_(QueryRow.created, QueryRow.id) < (datetime.fromisoformat(before[0]), before[1]))
+            query = query.where(tuple_(QueryRow.created, QueryRow.id) < (_naive(before[0]), before[1]))
         query = query.order_by(QueryRow.created.desc(), QueryRow.id.desc()).limit(count)
         return await self._database.run(lambda session: [_asked(row) for row in session.scalars(query)])
 

@@ -126,7 +126,7 @@ class KnowledgeStore:
         return await self._database.run(lambda session: [_stored(row) for row in session.scalars(query)])
 
     async def page(
-        self, database: str, state: State | None, before: tuple[str, str] | None, count: int
+        self, database: str, state: State | None, before: tuple[datetime, str] | None, count: int
     ) -> list[Stored]:
         """At most `count` examples, the newest first, from after the one with this time and id on."""
         query = select(ExampleRow).where(ExampleRow.database == database)
@@ -134,7 +134,7 @@ class KnowledgeStore:
             query = query.where(ExampleRow.state == state.value)
         if before is not None:
             place = tuple_(ExampleRow.created, ExampleRow.id)
-            query = query.where(place < (datetime.fromisoformat(before[0]), before[1]))
+            query = query.where(place < (before[0].replace(tzinfo=None), before[1]))
         query = query.order_by(ExampleRow.created.desc(), ExampleRow.id.desc()).limit(count)
         return await self._database.run(lambda session: [_stored(row) for row in session.scalars(query)])
 
