@@ -18,7 +18,9 @@ from grpc_tools import protoc
 def main() -> None:
     """Answers the one request on standard input. Raises SystemExit when the generator fails."""
     request = plugin_pb2.CodeGeneratorRequest.FromString(sys.stdin.buffer.read())
-    response = plugin_pb2.CodeGeneratorResponse()
+    # The generator looks at services only: `optional` fields mean nothing to it.
+    feature = plugin_pb2.CodeGeneratorResponse.FEATURE_PROTO3_OPTIONAL
+    response = plugin_pb2.CodeGeneratorResponse(supported_features=feature)
     with tempfile.TemporaryDirectory() as folder:
         descriptors = pathlib.Path(folder) / "descriptors.binpb"
         descriptors.write_bytes(descriptor_pb2.FileDescriptorSet(file=request.proto_file).SerializeToString())

@@ -25,6 +25,9 @@ PATTERNS = {
     "^recordings/[0-9a-zA-Z-]{1,64}$": "must be recordings/{recording}, as UploadRecording gave it",
     "^databases/[a-z][a-z0-9-]{0,62}/examples/[0-9a-zA-Z-]{1,64}$": "must be databases/{database}/examples/{example}",
     "^(databases/[a-z][a-z0-9-]{0,62}/queries/[0-9a-zA-Z-]{1,64})?$": "empty or databases/{database}/queries/{query}",
+    "^imageJobs/[0-9a-zA-Z_()-]{1,64}$": "must be imageJobs/{image_job}, as the stream's first event gave it",
+    "^images/[0-9a-zA-Z-]{1,64}$": "must be images/{image}, as the stream gave it",
+    "^[0-9a-zA-Z_()-]{0,64}$": "must be at most 64 letters, digits and any of -_()",
     "^generations/[0-9a-zA-Z-]{1,64}$": "must be generations/{generation}, as the stream's first event gave it",
 }
 # The extensions that hold rules.

@@ -9,6 +9,7 @@ from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.rpc import status_pb2 as _status_pb2
 from parley.asr.v1 import asr_pb2 as _asr_pb2
+from parley.image.v1 import image_pb2 as _image_pb2
 from parley.sql.v1 import sql_pb2 as _sql_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -209,30 +210,34 @@ class ToolCall(_message.Message):
     def __init__(self, id: _Optional[str] = ..., tool: _Optional[str] = ..., arguments: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class ToolProgress(_message.Message):
-    __slots__ = ("call_id", "progress", "remaining")
+    __slots__ = ("call_id", "progress", "remaining", "preview")
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     REMAINING_FIELD_NUMBER: _ClassVar[int]
+    PREVIEW_FIELD_NUMBER: _ClassVar[int]
     call_id: str
     progress: float
     remaining: _duration_pb2.Duration
-    def __init__(self, call_id: _Optional[str] = ..., progress: _Optional[float] = ..., remaining: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    preview: _image_pb2.Preview
+    def __init__(self, call_id: _Optional[str] = ..., progress: _Optional[float] = ..., remaining: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., preview: _Optional[_Union[_image_pb2.Preview, _Mapping]] = ...) -> None: ...
 
 class ToolResult(_message.Message):
-    __slots__ = ("call_id", "elapsed", "table", "transcript", "text", "error")
+    __slots__ = ("call_id", "elapsed", "table", "transcript", "text", "error", "image")
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
     ELAPSED_FIELD_NUMBER: _ClassVar[int]
     TABLE_FIELD_NUMBER: _ClassVar[int]
     TRANSCRIPT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
     call_id: str
     elapsed: _duration_pb2.Duration
     table: _sql_pb2.ResultTable
     transcript: _asr_pb2.Transcript
     text: str
     error: _status_pb2.Status
-    def __init__(self, call_id: _Optional[str] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., table: _Optional[_Union[_sql_pb2.ResultTable, _Mapping]] = ..., transcript: _Optional[_Union[_asr_pb2.Transcript, _Mapping]] = ..., text: _Optional[str] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
+    image: _image_pb2.Image
+    def __init__(self, call_id: _Optional[str] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., table: _Optional[_Union[_sql_pb2.ResultTable, _Mapping]] = ..., transcript: _Optional[_Union[_asr_pb2.Transcript, _Mapping]] = ..., text: _Optional[str] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., image: _Optional[_Union[_image_pb2.Image, _Mapping]] = ...) -> None: ...
 
 class Usage(_message.Message):
     __slots__ = ("prompt_tokens", "completion_tokens")

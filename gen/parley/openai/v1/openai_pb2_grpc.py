@@ -307,3 +307,167 @@ class AudioService:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class ImagesServiceStub:
+    """Pictures from text and from pictures: implemented by the image service.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.CreateImage = channel.unary_stream(
+                '/parley.openai.v1.ImagesService/CreateImage',
+                request_serializer=parley_dot_openai_dot_v1_dot_openai__pb2.CreateImageRequest.SerializeToString,
+                response_deserializer=parley_dot_openai_dot_v1_dot_openai__pb2.CreateImageResponse.FromString,
+                _registered_method=True)
+        self.CreateImageEdit = channel.unary_stream(
+                '/parley.openai.v1.ImagesService/CreateImageEdit',
+                request_serializer=parley_dot_openai_dot_v1_dot_openai__pb2.CreateImageEditRequest.SerializeToString,
+                response_deserializer=parley_dot_openai_dot_v1_dot_openai__pb2.CreateImageEditResponse.FromString,
+                _registered_method=True)
+        self.CreateImageVariation = channel.unary_stream(
+                '/parley.openai.v1.ImagesService/CreateImageVariation',
+                request_serializer=parley_dot_openai_dot_v1_dot_openai__pb2.CreateImageVariationRequest.SerializeToString,
+                response_deserializer=parley_dot_openai_dot_v1_dot_openai__pb2.CreateImageVariationResponse.FromString,
+                _registered_method=True)
+
+
+class ImagesServiceServicer:
+    """Pictures from text and from pictures: implemented by the image service.
+    """
+
+    def CreateImage(self, request, context):
+        """POST /v1/images/generations: JSON; server-sent events when the body says `"stream": true`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateImageEdit(self, request, context):
+        """POST /v1/images/edits: multipart (or JSON with data URLs) in; JSON or server-sent events out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateImageVariation(self, request, context):
+        """POST /v1/images/variations: multipart in; JSON out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_ImagesServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'CreateImage': grpc.unary_stream_rpc_method_handler(
+                    servicer.CreateImage,
+                    request_deserializer=parley_dot_openai_dot_v1_dot_openai__pb2.CreateImageRequest.FromString,
+                    response_serializer=parley_dot_openai_dot_v1_dot_openai__pb2.CreateImageResponse.SerializeToString,
+            ),
+            'CreateImageEdit': grpc.unary_stream_rpc_method_handler(
+                    servicer.CreateImageEdit,
+                    request_deserializer=parley_dot_openai_dot_v1_dot_openai__pb2.CreateImageEditRequest.FromString,
+                    response_serializer=parley_dot_openai_dot_v1_dot_openai__pb2.CreateImageEditResponse.SerializeToString,
+            ),
+            'CreateImageVariation': grpc.unary_stream_rpc_method_handler(
+                    servicer.CreateImageVariation,
+                    request_deserializer=parley_dot_openai_dot_v1_dot_openai__pb2.CreateImageVariationRequest.FromString,
+                    response_serializer=parley_dot_openai_dot_v1_dot_openai__pb2.CreateImageVariationResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'parley.openai.v1.ImagesService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('parley.openai.v1.ImagesService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class ImagesService:
+    """Pictures from text and from pictures: implemented by the image service.
+    """
+
+    @staticmethod
+    def CreateImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/parley.openai.v1.ImagesService/CreateImage',
+            parley_dot_openai_dot_v1_dot_openai__pb2.CreateImageRequest.SerializeToString,
+            parley_dot_openai_dot_v1_dot_openai__pb2.CreateImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateImageEdit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/parley.openai.v1.ImagesService/CreateImageEdit',
+            parley_dot_openai_dot_v1_dot_openai__pb2.CreateImageEditRequest.SerializeToString,
+            parley_dot_openai_dot_v1_dot_openai__pb2.CreateImageEditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateImageVariation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/parley.openai.v1.ImagesService/CreateImageVariation',
+            parley_dot_openai_dot_v1_dot_openai__pb2.CreateImageVariationRequest.SerializeToString,
+            parley_dot_openai_dot_v1_dot_openai__pb2.CreateImageVariationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

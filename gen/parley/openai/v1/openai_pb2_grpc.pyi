@@ -125,3 +125,58 @@ class AudioServiceServicer(metaclass=_abc_1.ABCMeta):
         """POST /v1/audio/translations: multipart in; English as JSON, text, SubRip or WebVTT out."""
 
 def add_AudioServiceServicer_to_server(servicer: AudioServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class ImagesServiceStub:
+    """Pictures from text and from pictures: implemented by the image service."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> ImagesServiceAsyncStub: ...
+    CreateImage: _grpc.UnaryStreamMultiCallable[_openai_pb2.CreateImageRequest, _openai_pb2.CreateImageResponse]
+    """POST /v1/images/generations: JSON; server-sent events when the body says `"stream": true`."""
+    CreateImageEdit: _grpc.UnaryStreamMultiCallable[_openai_pb2.CreateImageEditRequest, _openai_pb2.CreateImageEditResponse]
+    """POST /v1/images/edits: multipart (or JSON with data URLs) in; JSON or server-sent events out."""
+    CreateImageVariation: _grpc.UnaryStreamMultiCallable[_openai_pb2.CreateImageVariationRequest, _openai_pb2.CreateImageVariationResponse]
+    """POST /v1/images/variations: multipart in; JSON out."""
+
+@_typing.type_check_only
+class ImagesServiceAsyncStub(ImagesServiceStub):
+    """Pictures from text and from pictures: implemented by the image service."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    CreateImage: _aio.UnaryStreamMultiCallable[_openai_pb2.CreateImageRequest, _openai_pb2.CreateImageResponse]  # type: ignore[assignment]
+    """POST /v1/images/generations: JSON; server-sent events when the body says `"stream": true`."""
+    CreateImageEdit: _aio.UnaryStreamMultiCallable[_openai_pb2.CreateImageEditRequest, _openai_pb2.CreateImageEditResponse]  # type: ignore[assignment]
+    """POST /v1/images/edits: multipart (or JSON with data URLs) in; JSON or server-sent events out."""
+    CreateImageVariation: _aio.UnaryStreamMultiCallable[_openai_pb2.CreateImageVariationRequest, _openai_pb2.CreateImageVariationResponse]  # type: ignore[assignment]
+    """POST /v1/images/variations: multipart in; JSON out."""
+
+class ImagesServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Pictures from text and from pictures: implemented by the image service."""
+
+    @_abc_1.abstractmethod
+    def CreateImage(
+        self,
+        request: _openai_pb2.CreateImageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_openai_pb2.CreateImageResponse], _abc.AsyncIterator[_openai_pb2.CreateImageResponse]]:
+        """POST /v1/images/generations: JSON; server-sent events when the body says `"stream": true`."""
+
+    @_abc_1.abstractmethod
+    def CreateImageEdit(
+        self,
+        request: _openai_pb2.CreateImageEditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_openai_pb2.CreateImageEditResponse], _abc.AsyncIterator[_openai_pb2.CreateImageEditResponse]]:
+        """POST /v1/images/edits: multipart (or JSON with data URLs) in; JSON or server-sent events out."""
+
+    @_abc_1.abstractmethod
+    def CreateImageVariation(
+        self,
+        request: _openai_pb2.CreateImageVariationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_openai_pb2.CreateImageVariationResponse], _abc.AsyncIterator[_openai_pb2.CreateImageVariationResponse]]:
+        """POST /v1/images/variations: multipart in; JSON out."""
+
+def add_ImagesServiceServicer_to_server(servicer: ImagesServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
