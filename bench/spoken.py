@@ -27,11 +27,11 @@ from parley.asr.v1 import asr_pb2, asr_pb2_grpc
 from services.mesh import channels
 from services.mesh.errors import ParleyError
 from services.mesh.triton import Triton
-from services.sql.embedded import EmbeddedEngine
-from services.sql.introspect import read_schema
+from services.sql.engine.embedded import EmbeddedEngine
+from services.sql.linking.vocabulary import vocabulary
 from services.sql.schema import Schema
+from services.sql.schemas.introspect import read_schema
 from services.sql.target import parse
-from services.sql.vocabulary import vocabulary
 from tests.asr.stack import RealTriton, serve_asr
 from tests.conftest import ROOT
 from triton_models.repository import cores, profile

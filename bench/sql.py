@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 from bench.sql_data import DATA, Reader, half, load, schema_of, scorer
 from bench.sql_hardness import LEVELS, hardness
 from services.mesh.errors import ParleyError
-from services.sql import guard
-from services.sql.embedded import EmbeddedEngine
+from services.sql.engine.embedded import EmbeddedEngine
+from services.sql.guard import guard
 
 SECONDS = 5.0
 BINS = 10

@@ -12,15 +12,16 @@ from random import Random
 from typing import Any
 
 from bench.sql_data import Reader, Rows, schema_of, scorer
-from services.sql.builder import Builder, Unbuildable
-from services.sql.evidence import Evidence
-from services.sql.joins import JoinGraph
-from services.sql.linking import LinkIndex
-from services.sql.moves import Moves
-from services.sql.probe import ROWS, outcome
-from services.sql.ranking import same
-from services.sql.search import Candidate, search
-from services.sql.understanding import Understanding, understand
+from services.sql.engine.evidence import Evidence
+from services.sql.engine.moves import Moves
+from services.sql.engine.probe import outcome
+from services.sql.engine.ranking import same
+from services.sql.engine.search import Candidate, search
+from services.sql.linking.joins import JoinGraph
+from services.sql.linking.linking import LinkIndex
+from services.sql.meaning.builder import Builder, Unbuildable
+from services.sql.meaning.understanding import Understanding, understand
+from services.sql.query import PROBED_ROWS
 
 TODAY = dt.date(2026, 7, 1)
 
@@ -142,7 +143,7 @@ def _meanings(
             known[sql] = right(rows)
         structure, factors = evidence.taken_apart(candidate.frame)
         structure["steps"] = float(candidate.steps)
-        said = outcome(rows[:ROWS], candidate.frame)
+        said = outcome(rows[:PROBED_ROWS], candidate.frame)
         yield Meaning(candidate, sql, structure, factors, said, hash(same(rows, candidate.frame)), known[sql])
 
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from sqlalchemy import make_url
 
-from services.sql.introspect import read_schema
-from services.sql.probe import ROWS
+from services.sql.query import PROBED_ROWS
 from services.sql.schema import Schema
+from services.sql.schemas.introspect import read_schema
 from services.sql.target import Target
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "sql"
@@ -39,8 +39,8 @@ class Reader:
         return self._known[sql]
 
     def probe(self, sql: str) -> Rows | None:
-        """As services.sql.probe.Probe has it: nothing is remembered, so that it may be timed."""
-        return self._run(sql, 0.05, ROWS)
+        """As services.sql.query.Probe has it: nothing is remembered, so that it may be timed."""
+        return self._run(sql, 0.05, PROBED_ROWS)
 
     def _run(self, sql: str, seconds: float, most: int) -> Rows | None:
         end = time.monotonic() + seconds

@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 
 from bench.sql_data import DATA, Reader, half, load, schema_of, scorer
 from services.mesh.errors import ParleyError
-from services.sql import learned
-from services.sql.domains import Domains
-from services.sql.embedded import EmbeddedEngine
-from services.sql.examples import Example, Prepared, prepare
-from services.sql.knowledge import bound
-from services.sql.phrases import words_of
+from services.sql.engine.embedded import EmbeddedEngine
+from services.sql.examples.domains import Domains
+from services.sql.examples.examples import Example, Prepared, prepare
+from services.sql.knowledge import learned
+from services.sql.knowledge.knowledge import bound
+from services.sql.language.phrases import words_of
 from services.sql.query import GeneratedQuery
 from services.sql.schema import Schema
 

@@ -1,6 +1,6 @@
-"""Learns services/sql/examples.json: which words ask for which operations, and how candidates after examples rank.
+"""Learns examples.json of services/sql/examples: which words ask for which operations, how candidates rank.
 
-Run as ``python -m bench.sql_examples_training``; takes some minutes. Reads ../shared/data/sql: of
+Run as ``python -m bench.sql_examples_training [--out FILE]``; takes some minutes. Reads ../shared/data/sql: of
 Spider the databases of the tuned half only (bench/sql_data.py), of GeoQuery the train part. Needs numpy, which the sql
 service does not.
 
@@ -12,12 +12,14 @@ is drawn. Questions get all other examples of their database, or only some of th
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import random
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,9 +27,9 @@ from numpy.typing import NDArray
 
 from bench.sql_data import DATA, half, load, scorer
 from bench.sql_examples import Bench, Task, folds, leave_one_out
-from services.sql import cues
-from services.sql.examples import ExampleIndex
-from services.sql.recall import Candidate, Recall
+from services.sql.examples import cues
+from services.sql.examples.examples import ExampleIndex
+from services.sql.examples.recall import Candidate, Recall
 
 Floats = NDArray[np.float64]
 Cues = Mapping[str, Mapping[str, float]]
@@ -180,6 +182,11 @@ def geography() -> Iterator[Task]:
 
 def main() -> None:
     """Writes the model."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "--out", type=Path, default=cues.MODEL, help="where to write it; by default where it is shipped"
+    )
+    out: Path = parser.parse_args().out
     if not DATA.is_dir():
         sys.exit("the development data is not here (../shared/data/sql)")
     bench, judge = Bench(), Judge()
@@ -192,8 +199,8 @@ def main() -> None:
     print(f"{len(taught)} questions of Spider", flush=True)
     taught += lessons(bench, geography(), weights, judge)
     model = {"cues": weights["all"], "ranking": learn_ranking(taught)}
-    cues.MODEL.write_text(json.dumps(model, indent=None, separators=(",", ":"), sort_keys=True) + "\n")
-    print(f"{len(taught)} questions; wrote {cues.MODEL.name}, {cues.MODEL.stat().st_size // 1024} KiB")
+    out.write_text(json.dumps(model, indent=None, separators=(",", ":"), sort_keys=True) + "\n")
+    print(f"{len(taught)} questions; wrote {out}, {out.stat().st_size // 1024} KiB")
 
 
 if __name__ == "__main__":

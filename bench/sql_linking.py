@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from services.mesh.errors import ParleyError
-from services.sql.embedded import EmbeddedEngine
-from services.sql.linking import LinkIndex
-from services.sql.marks import scan
+from services.sql.engine.embedded import EmbeddedEngine
+from services.sql.language.tokens import tokenize
+from services.sql.language.words import listed
+from services.sql.linking.linking import LinkIndex
+from services.sql.meaning.marks import scan
 from services.sql.schema import Column, Dialect, ForeignKey, Kind, Schema, Table
-from services.sql.tokens import tokenize
-from services.sql.words import listed
 
 _THINGS = listed(
     "customer order product invoice payment shipment supplier employee contract project task asset machine sensor "

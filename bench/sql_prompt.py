@@ -10,9 +10,9 @@ import itertools
 import statistics
 import time
 
-from services.sql import prompt
-from services.sql.joins import JoinGraph
-from services.sql.linking import LinkIndex
+from services.sql.linking.joins import JoinGraph
+from services.sql.linking.linking import LinkIndex
+from services.sql.llm import prompt
 from services.sql.query import Context
 from services.sql.schema import Column, Dialect, ForeignKey, Kind, Schema, Table
 

@@ -1,9 +1,9 @@
 """Trains the embedded engine's model on the tuned half of the development databases, and writes it where it is shipped.
 
 Run as ``python -m bench.sql_training [--workers N]``: some ten minutes. A log-linear model over the features of
-services.sql.evidence is fitted to the marginal likelihood of the right meanings (Liang, Jordan and Klein 2013) with
-L-BFGS; first on what lies one step from the rules' reading, then on what a search by those weights finds. Folds are by
-database, so that a search is never guided, nor a confidence judged, by weights that have seen its database.
+services.sql.engine.evidence is fitted to the marginal likelihood of the right meanings (Liang, Jordan and Klein 2013)
+with L-BFGS; first on what lies one step from the rules' reading, then on what a search by those weights finds. Folds
+are by database, so that a search is never guided, nor a confidence judged, by weights that have seen its database.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ import numpy as np
 
 from bench.sql_candidates import Job, Meaning, Question, collect, grams, merged
 from bench.sql_data import half, load
-from services.sql.confidence import signals
-from services.sql.probe import NO_MATTER
-from services.sql.ranking import TRIED, Ranked, Tried, vote
+from services.sql.engine.confidence import signals
+from services.sql.engine.probe import NO_MATTER
+from services.sql.engine.ranking import TRIED, Ranked, Tried, vote
 
 SHIPPED = Path(__file__).resolve().parent.parent / "services" / "sql" / "model.json"
 FOLDS = 3
@@ -199,7 +199,7 @@ def _scaled(gradient: Vector, moves: Sequence[tuple[Vector, Vector]]) -> Vector:
 
 
 def ranking(question: Question, weights: Mapping[str, float]) -> list[tuple[Ranked, Meaning]]:
-    """The meanings as services.sql.ranking would rank them by some weights, best first."""
+    """The meanings as services.sql.engine.ranking would rank them by some weights, best first."""
     sums = {factor: sum(weights.get(name, 0.0) for name in names) for factor, names in question.expanded.items()}
 
     def score(meaning: Meaning, features: Mapping[str, float]) -> float:

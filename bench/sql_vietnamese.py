@@ -26,13 +26,13 @@ from sqlglot import exp
 
 from deploy.local import sample_shop
 from services.mesh.errors import ParleyError
-from services.sql import guard
-from services.sql.embedded import EmbeddedEngine
-from services.sql.introspect import read_schema
-from services.sql.probe import ROWS
+from services.sql.engine.embedded import EmbeddedEngine
+from services.sql.guard import guard
+from services.sql.language.words import unmarked
+from services.sql.query import PROBED_ROWS
 from services.sql.schema import Schema
+from services.sql.schemas.introspect import read_schema
 from services.sql.target import Target
-from services.sql.words import unmarked
 
 DATA = Path(__file__).resolve().parent.parent / "tests" / "sql" / "data" / "vietnamese"
 Rows = list[tuple[Any, ...]]
@@ -128,7 +128,7 @@ def right(shelf: Shelf, engine: EmbeddedEngine, item: Asked, question: str) -> t
     """Whether the engine's answer to a wording of a question is right, and what it said."""
     schema = shelf.schemas[item.db]
     try:
-        sql = engine.answer(question, schema, lambda text: shelf.rows(item.db, text, ROWS)).sql
+        sql = engine.answer(question, schema, lambda text: shelf.rows(item.db, text, PROBED_ROWS)).sql
         guard.check(sql, schema.dialect, 1000)
     except ParleyError as error:
         return False, f"refused: {error.message}"

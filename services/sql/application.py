@@ -7,28 +7,29 @@ from pathlib import Path
 from services.mesh.database import Database
 from services.mesh.providers import Providers
 from services.mesh.server import Bound
-from services.sql import embedded, knowledge_servicer, servicer
+from services.sql import knowledge_servicer, servicer
+from services.sql.advice.explain import Explainer
+from services.sql.asking.policy import Policy
+from services.sql.asking.questions import Limits, Questions
+from services.sql.asking.suggestions import Suggestions
 from services.sql.databases import Databases, Folders
-from services.sql.execute import Slots
-from services.sql.explain import Explainer
-from services.sql.feedback import Feedback
-from services.sql.history import History
-from services.sql.history_store import HistoryStore
-from services.sql.knowledge import Knowledge
-from services.sql.knowledge_store import KnowledgeStore
-from services.sql.llm import LlmEngine
-from services.sql.memory import Memory
-from services.sql.policy import Policy
-from services.sql.pool import Pools
+from services.sql.engine import embedded
+from services.sql.execution.execute import Slots
+from services.sql.execution.pool import Pools
+from services.sql.execution.trials import Trials
+from services.sql.knowledge.feedback import Feedback
+from services.sql.knowledge.history import History
+from services.sql.knowledge.history_store import HistoryStore
+from services.sql.knowledge.knowledge import Knowledge
+from services.sql.knowledge.knowledge_store import KnowledgeStore
+from services.sql.knowledge.memory import Memory
+from services.sql.linking.schema_indexes import SchemaIndexes
+from services.sql.llm.llm import LlmEngine
 from services.sql.query import SqlEngine
-from services.sql.questions import Limits, Questions
-from services.sql.schema_indexes import SchemaIndexes
 from services.sql.semantics import Semantics
 from services.sql.settings import SqlSettings
 from services.sql.store import Secrets, Store
-from services.sql.suggestions import Suggestions
-from services.sql.trials import Trials
-from services.sql.uploads import Uploads
+from services.sql.uploads.uploads import Uploads
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 

@@ -11,13 +11,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from parley.sql.v1 import sql_pb2
 from services.mesh.errors import InvalidArgument
-from services.sql import dbt, ddl
-from services.sql.ambiguity import QuestionBack
-from services.sql.execute import Columns, Summary
-from services.sql.explain import Explanation
+from services.sql.advice.explain import Explanation
+from services.sql.engine.ambiguity import QuestionBack
+from services.sql.execution.execute import Columns, Summary
 from services.sql.query import GeneratedQuery, Link, Step, Thinking, Turn
-from services.sql.sampling import SAMPLES
 from services.sql.schema import Dialect, Schema, Table
+from services.sql.schemas import dbt, ddl
+from services.sql.schemas.sampling import SAMPLES
 from services.sql.store import Registered
 from services.sql.values import Value
 

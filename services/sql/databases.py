@@ -12,13 +12,13 @@ from pathlib import Path
 
 from services.mesh import paging, telemetry
 from services.mesh.errors import AlreadyExists, InvalidArgument, NotFound, ParleyError
-from services.sql import introspect, semantic
 from services.sql import target as targets
 from services.sql.errors import DatabaseRefused, DatabaseUnavailable, DatabaseUnreachable, SchemaOnly
-from services.sql.merge import merged
-from services.sql.pool import Pool, Pools
+from services.sql.execution.pool import Pool, Pools
 from services.sql.schema import Schema
-from services.sql.semantic_schema import applied
+from services.sql.schemas import introspect, semantic
+from services.sql.schemas.merge import merged
+from services.sql.schemas.semantic_schema import applied
 from services.sql.store import Registered, State, Store
 from services.sql.target import Target
 

@@ -13,14 +13,14 @@ from google.api.httpbody_pb2 import HttpBody
 from parley.sql.v1 import knowledge_pb2, knowledge_pb2_grpc
 from services.mesh.errors import InvalidArgument
 from services.mesh.server import Bound
+from services.sql.asking.suggestions import Suggestions
 from services.sql.databases import Databases
-from services.sql.examples import State
-from services.sql.feedback import Feedback, Given
-from services.sql.history import History
-from services.sql.history_store import Asked
-from services.sql.knowledge_store import Stored
+from services.sql.examples.examples import State
+from services.sql.knowledge.feedback import Feedback, Given
+from services.sql.knowledge.history import History
+from services.sql.knowledge.history_store import Asked
+from services.sql.knowledge.knowledge_store import Stored
 from services.sql.semantics import Semantics
-from services.sql.suggestions import Suggestions
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _EXAMPLE = re.compile(r"databases/([a-z][a-z0-9-]{0,62})/examples/([0-9a-zA-Z-]{1,64})")

@@ -1,12 +1,12 @@
-"""What an engine makes of a question."""
+"""What an engine is given for a question, and what it makes of it."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from enum import Enum
+from typing import Any, Protocol
 
-from services.sql.probe import Probe
 from services.sql.schema import Schema
 from services.sql.values import Value
 
@@ -109,6 +109,25 @@ class Trial:
     rows: tuple[tuple[Value, ...], ...] = ()
     error: str = ""
     """What the guard or the database said against it; empty where it ran."""
+
+
+PROBED_ROWS = 30
+"""Rows of a statement that a probe looks at."""
+
+
+class Untried(Enum):
+    """What is said of a statement that nothing is known about."""
+
+    UNTRIED = "untried"
+    """There was no time, or it took too long, or the database did not answer: that does not speak against it."""
+
+
+class Probe(Protocol):
+    """Runs statements on the database that a question is about: for a short time, reading only."""
+
+    def __call__(self, sql: str) -> Sequence[Sequence[Any]] | Untried | None:
+        """The first PROBED_ROWS rows at most; None where the database refuses the statement. Blocks; never raises."""
+        ...
 
 
 Try = Callable[[str], Awaitable[Trial]]

@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 
 from services.mesh import telemetry
-from services.sql import guard, semantic
 from services.sql.databases import Databases
 from services.sql.errors import SchemaOnly, SqlFailed, SqlRejected
-from services.sql.execute import Slots
+from services.sql.execution.execute import Slots
+from services.sql.guard import guard
 from services.sql.schema import Schema
-from services.sql.semantic_schema import applied, oddities, statements
+from services.sql.schemas import semantic
+from services.sql.schemas.semantic_schema import applied, oddities, statements
 
 log = telemetry.get_logger(__name__)
 

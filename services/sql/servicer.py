@@ -18,16 +18,17 @@ from parley.sql.v1 import sql_pb2, sql_pb2_grpc
 from services.mesh.errors import ParleyError
 from services.mesh.server import Bound
 from services.mesh.status import to_status
-from services.sql import converters, semantic_schema
-from services.sql.ambiguity import QuestionBack
-from services.sql.arrow import ArrowStream
+from services.sql import converters
+from services.sql.asking.questions import Answered, Asked, Options, Questions, Understood
 from services.sql.databases import Databases
-from services.sql.execute import Columns, Part, Rows
-from services.sql.export import Format
+from services.sql.engine.ambiguity import QuestionBack
+from services.sql.execution.execute import Columns, Part, Rows
+from services.sql.linking.vocabulary import MAX_PHRASES, vocabulary
 from services.sql.query import Step
-from services.sql.questions import Answered, Asked, Options, Questions, Understood
-from services.sql.uploads import Uploads
-from services.sql.vocabulary import MAX_PHRASES, vocabulary
+from services.sql.results.arrow import ArrowStream
+from services.sql.results.export import Format
+from services.sql.schemas import semantic_schema
+from services.sql.uploads.uploads import Uploads
 
 _FORMATS = {
     sql_pb2.EXPORT_FORMAT_UNSPECIFIED: Format.CSV,

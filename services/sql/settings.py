@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.mesh.provider_settings import ProvidersSettings
@@ -41,9 +42,11 @@ class SqlSettings(ProvidersSettings):
     """Engine that answers when a request names none: `embedded`, or a model of a provider."""
     clear_confidence: float = Field(default=0.5, ge=0, le=1)
     """From this confidence on a question is answered although it has another reading that is nearly as likely; below
-    it, Ask asks back which one is meant. 0: never asks back."""
+    it, Ask asks back which one is meant. Not below answer_confidence. 0: never asks back."""
     answer_confidence: float = Field(default=0.0, ge=0, le=1)
-    """Answers that are less sure than this are refused, unless the request has `guess`. 0: every answer is given."""
+    """An answer that is less sure than this is not given, unless the request has `guess`: the question is asked back
+    where another reading is nearly as likely, and refused otherwise. 0: none is refused for that. At most
+    clear_confidence, unless that is 0."""
     probe_seconds: float = Field(default=0.5, ge=0, le=60)
     """How long the embedded engine may try readings of one question out on the database, in seconds, all together; it
     then answers with the one that fits best. 0: it never does."""
@@ -74,3 +77,14 @@ class SqlSettings(ProvidersSettings):
     history_days: int = Field(default=90, ge=0, le=3650)
     """How long it is remembered who asked what and what came of it, in days; rows of results never are. 0: not at
     all."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        """Both are marks on one scale: refused, then asked back where there is doubt, then answered in any case."""
+        if 0 < self.clear_confidence < self.answer_confidence:
+            raise ValueError(
+                f"clear_confidence: {self.clear_confidence:g} says that questions are answered in any case which "
+                f"answer_confidence, {self.answer_confidence:g}, refuses. Raise clear_confidence to at least "
+                "answer_confidence, lower answer_confidence, or set clear_confidence to 0: nothing is then asked back."
+            )
+        return self

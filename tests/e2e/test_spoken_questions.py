@@ -16,11 +16,11 @@ from deploy.local.espeak import synthesise
 from parley.asr.v1 import asr_pb2, asr_pb2_grpc
 from services.mesh import channels
 from services.mesh.errors import ParleyError
-from services.sql.embedded import EmbeddedEngine
-from services.sql.introspect import read_schema
+from services.sql.engine.embedded import EmbeddedEngine
+from services.sql.linking.vocabulary import vocabulary
 from services.sql.schema import Schema
+from services.sql.schemas.introspect import read_schema
 from services.sql.target import parse
-from services.sql.vocabulary import vocabulary
 from tests.asr.stack import RealTriton, serve_asr
 from tests.conftest import ROOT
 from triton_models.repository import profile
@@ -79,8 +79,8 @@ async def sql_of(question: str, schema: Schema) -> str:
 def test_the_vocabulary_is_the_same_in_every_process(shop: Schema, tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from deploy.local import sample_shop;"
-        "from services.sql.introspect import read_schema; from services.sql.target import parse;"
-        "from services.sql.vocabulary import vocabulary; folder = Path(sys.argv[1]);"
+        "from services.sql.schemas.introspect import read_schema; from services.sql.target import parse;"
+        "from services.sql.linking.vocabulary import vocabulary; folder = Path(sys.argv[1]);"
         "sample_shop.build(folder / 'again.db');"
         "schema = read_schema(parse(f'sqlite:///{folder}/again.db', folder));"
         "print(chr(10).join(vocabulary(schema)))"

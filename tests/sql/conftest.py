@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
@@ -26,11 +27,12 @@ from services.mesh.database import Database
 from services.mesh.providers import Providers
 from services.mesh.server import running
 from services.sql.application import MIGRATIONS, compose, connections
-from services.sql.introspect import read_schema
 from services.sql.schema import Schema
+from services.sql.schemas.introspect import read_schema
 from services.sql.settings import SqlSettings
 from services.sql.target import Target
-from tests.conftest import free_port, missing
+from tests.conftest import ROOT, free_port, missing
+from tests.sql.scripted import Script
 
 Connect = Callable[..., "AbstractAsyncContextManager[grpc.aio.Channel]"]
 Serve = Callable[..., "AbstractAsyncContextManager[sql_pb2_grpc.SqlServiceAsyncStub]"]
@@ -127,6 +129,24 @@ def register() -> Callable[..., Awaitable[sql_pb2.Database]]:
         return (await stub.CreateDatabase(request)).database
 
     return call
+
+
+@pytest.fixture(scope="session")
+def scripted_server() -> Iterator[int]:
+    """The port of a language model that says what it is told to, in a process of its own."""
+    command = [sys.executable, "-m", "tests.sql.scripted_server"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield int(server.stdout.readline())
+        finally:
+            server.terminate()
+
+
+@pytest.fixture
+def script(scripted_server: int) -> Script:
+    """Its script, empty."""
+    return Script(scripted_server)
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from parley.sql.v1 import sql_pb2
-from services.sql import guard
-from services.sql.embedded import EmbeddedEngine
+from services.sql.engine.embedded import EmbeddedEngine
+from services.sql.guard import guard
 from services.sql.query import MAX_ALTERNATIVES
 from services.sql.schema import Dialect, Schema
 

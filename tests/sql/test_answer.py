@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from services.sql import answer
-from services.sql.digest import Digest
-from services.sql.embedded import EmbeddedEngine
+from services.sql.engine.embedded import EmbeddedEngine
 from services.sql.query import GeneratedQuery
+from services.sql.results import answer
+from services.sql.results.digest import Digest
+from services.sql.results.superlative import companion
 from services.sql.schema import Dialect, Schema
-from services.sql.superlative import companion
 from services.sql.values import ColumnType, ResultColumn, Value
 
 ENGINE = EmbeddedEngine()

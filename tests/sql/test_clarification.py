@@ -8,6 +8,8 @@ import grpc
 import pytest
 
 from parley.sql.v1 import sql_pb2
+from services.mesh.settings import load
+from services.sql.settings import SqlSettings
 
 
 async def ask(stub: Any, question: str, **more: Any) -> list[Any]:
@@ -100,3 +102,38 @@ async def test_below_the_deployments_threshold_nothing_is_answered_but_a_guess(
             await ask(stub, "how many customers are in Hanoi?")
         parts = await ask(stub, "how many customers are in Hanoi?", guess=True)
     assert parts[-1].WhichOneof("part") == "answer"
+
+
+async def test_an_unsure_answer_is_asked_back_rather_than_refused_where_there_is_something_to_ask(
+    serve: Any, tmp_path: Any, register: Any
+) -> None:
+    from deploy.local import sample_shop
+
+    sample_shop.build(tmp_path / "shop.sqlite")
+    async with serve(answer_confidence=0.999, clear_confidence=1) as stub:
+        await register(stub, "shop", "sqlite:///shop.sqlite")
+        (part,) = await ask(stub, "list the cities")
+        with pytest.raises(grpc.aio.AioRpcError, match="not be sure enough"):
+            await ask(stub, "how many customers are in Hanoi?")
+    assert len(part.clarification.choices) >= 2
+
+
+@pytest.mark.parametrize(("clear", "enough"), [("0.5", "0.5"), ("0.9", "0.8"), ("0", "0.8"), ("0.5", "0")])
+def test_what_is_answered_in_any_case_lies_above_what_is_refused(
+    monkeypatch: pytest.MonkeyPatch, clear: str, enough: str
+) -> None:
+    monkeypatch.setenv("PARLEY_SQL_CLEAR_CONFIDENCE", clear)
+    monkeypatch.setenv("PARLEY_SQL_ANSWER_CONFIDENCE", enough)
+    found = load(SqlSettings, [])
+    assert (found.clear_confidence, found.answer_confidence) == (float(clear), float(enough))
+
+
+def test_settings_that_contradict_each_other_are_both_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PARLEY_SQL_ANSWER_CONFIDENCE", "0.8")
+    with pytest.raises(SystemExit):
+        load(SqlSettings, [])
+    said = capsys.readouterr().err
+    assert "clear_confidence: 0.5" in said
+    assert "answer_confidence, 0.8" in said

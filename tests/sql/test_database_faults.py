@@ -19,7 +19,7 @@ from cryptography.fernet import Fernet
 from google.protobuf.duration_pb2 import Duration
 
 from parley.sql.v1 import sql_pb2
-from services.sql.execute import live_queries
+from services.sql.execution.execute import live_queries
 from tests.sql import mongo_server
 from tests.sql.conftest import mariadb_connection
 from tests.sql.test_service import ask, collect, execute, refused, values
@@ -176,9 +176,9 @@ def frozen(postgres: str) -> Iterator[Callable[[], None]]:
 async def test_a_database_that_hangs_is_given_up_and_leaves_no_thread(
     stub: Any, postgres: str, frozen: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.sql.execute.HANG_SECONDS", 0.5)
-    monkeypatch.setattr("services.sql.execute.WAIT_SECONDS", 0.0)
-    monkeypatch.setattr("services.sql.execute.STOP_SECONDS", 0.2)
+    monkeypatch.setattr("services.sql.execution.execute.HANG_SECONDS", 0.5)
+    monkeypatch.setattr("services.sql.execution.execute.WAIT_SECONDS", 0.0)
+    monkeypatch.setattr("services.sql.execution.execute.STOP_SECONDS", 0.2)
     await register(stub, postgres)
     frozen()
     call = execute(stub, "SELECT 1", "x", timeout=Duration(nanos=300_000_000), confirm_cost=True)

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.sql.domains import Domains
-from services.sql.examples import Example, State, prepare
-from services.sql.introspect import read_schema
-from services.sql.knowledge import Book, bound, fingerprint, normal
-from services.sql.learned import joined, taught
+from services.sql.examples.domains import Domains
+from services.sql.examples.examples import Example, State, prepare
+from services.sql.knowledge.knowledge import Book, bound, fingerprint, normal
+from services.sql.knowledge.learned import joined, taught
 from services.sql.query import GeneratedQuery
 from services.sql.schema import Schema
+from services.sql.schemas.introspect import read_schema
 from tests.sql.conftest import target_of
 
 PLACES = """

@@ -14,10 +14,10 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from services.sql.explain import Explainer, Explanation
-from services.sql.introspect import read_schema
-from services.sql.pool import Pools
-from services.sql.rewrites import candidates
+from services.sql.advice.explain import Explainer, Explanation
+from services.sql.advice.rewrites import candidates
+from services.sql.execution.pool import Pools
+from services.sql.schemas.introspect import read_schema
 from services.sql.target import Target, parse
 from tests.sql.conftest import mariadb_connection
 

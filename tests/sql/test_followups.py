@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from parley.sql.v1 import sql_pb2
-from services.sql.embedded import EmbeddedEngine
+from services.sql.engine.embedded import EmbeddedEngine
 from services.sql.query import Context, Turn
 from services.sql.schema import Schema
 

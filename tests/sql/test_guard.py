@@ -19,9 +19,9 @@ from sqlglot import exp
 
 from services.mesh.errors import InvalidArgument
 from services.sql.errors import Rule, SqlRejected
-from services.sql.guard import check
+from services.sql.guard.guard import check
+from services.sql.language.words import listed
 from services.sql.schema import Dialect
-from services.sql.words import listed
 from tests.sql import statements
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from services.sql.drivers import driver
 from services.sql.errors import Rule, SqlRejected
-from services.sql.guard import check
+from services.sql.guard.guard import check
 from services.sql.schema import Dialect
 from services.sql.target import parse
 from tests.sql import statements

@@ -1,8 +1,7 @@
-"""The engine with a language model, against a scripted OpenAI-compatible server."""
+"""The engine with a language model, against a scripted OpenAI-compatible server in a process of its own."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -11,72 +10,12 @@ from typing import Any
 
 import grpc
 import pytest
-from aiohttp import web
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from deploy.local import sample_shop
 from parley.sql.v1 import sql_pb2
-
-GOOD = '{"sql": "SELECT count(*) FROM customers;", "explanation": "Counts customers.", "confidence": 0.9}'
-
-
-class Script:
-    """An endpoint that answers with prepared texts and remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.answers: list[str] = []
-        self.status = 200
-        self.delay = 0.0
-        self.usage = 0
-        self.rejects: set[str] = set()
-        """Fields of requests that this endpoint does not know."""
-        self.broken_off = 0
-        self.requests: list[dict[str, Any]] = []
-        self.keys: list[str | None] = []
-        self.url = ""
-
-    async def answer(self, request: web.Request) -> web.Response:
-        self.requests.append(await request.json())
-        self.keys.append(request.headers.get("Authorization"))
-        try:
-            await asyncio.sleep(self.delay)
-        except asyncio.CancelledError:
-            self.broken_off += 1
-            raise
-        unknown = self.rejects & self.requests[-1].keys()
-        if unknown:
-            return web.json_response({"error": {"message": f"unknown field {unknown}"}}, status=400)
-        if self.status != 200:
-            return web.Response(status=self.status, text="secret detail")
-        text = self.answers.pop(0)
-        if text == "garbage":
-            return web.Response(text="<html>")
-        message: dict[str, Any] = {"role": "assistant", "content": text}
-        if "tools" in self.requests[-1]:
-            call = {"id": "1", "type": "function", "function": {"name": "write_query", "arguments": text}}
-            message = {"role": "assistant", "content": None, "tool_calls": [call]}
-        usage = {"usage": {"total_tokens": self.usage}} if self.usage else {}
-        return web.json_response({"choices": [{"message": message}], **usage})
-
-
-@pytest.fixture
-async def script() -> AsyncIterator[Script]:
-    found = Script()
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", found.answer)
-    runner = web.AppRunner(app, handler_cancellation=True)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    found.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    yield found
-    await runner.cleanup()
-
-
-def provider(script: Script, name: str = "scripted", **more: Any) -> dict[str, Any]:
-    settings = {"name": name, "base_url": script.url, "api_key": "hunter2", "models": ["tiny=tiny-8b"]}
-    return {**settings, "timeout": 0.5, "retries": 0, **more}
+from tests.sql.scripted import GOOD, Script, provider
 
 
 @pytest.fixture
@@ -116,7 +55,7 @@ async def refusal(stub: Any) -> tuple[grpc.StatusCode, str, str]:
     ],
 )
 async def test_it_answers_with_the_models_statement(llm_stub: Any, script: Script, text: str) -> None:
-    script.answers = [text]
+    script.tell(answers=[text])
     parts = await ask(llm_stub)
     assert parts[1].query.engine == "tiny"
     assert parts[-1].answer.text == "There are 400 customers."
@@ -124,7 +63,7 @@ async def test_it_answers_with_the_models_statement(llm_stub: Any, script: Scrip
 
 
 async def test_only_the_linked_part_of_the_schema_is_told(llm_stub: Any, script: Script) -> None:
-    script.answers = [GOOD]
+    script.tell(answers=[GOOD])
     await ask(llm_stub, "how many products are in Electronics")
     prompt = script.requests[0]["messages"][0]["content"]
     assert "TABLE products" in prompt
@@ -134,20 +73,20 @@ async def test_only_the_linked_part_of_the_schema_is_told(llm_stub: Any, script:
 
 @pytest.mark.parametrize("bad", ["DELETE FROM customers", "SELECT nothing FROM customers"])
 async def test_a_refused_statement_gets_one_repair(llm_stub: Any, script: Script, bad: str) -> None:
-    script.answers = [json.dumps({"sql": bad}), GOOD]
+    script.tell(answers=[json.dumps({"sql": bad}), GOOD])
     parts = await ask(llm_stub)
     assert [part.WhichOneof("part") for part in parts] == ["linked_schema", "query", "columns", "rows", "answer"]
     assert bad in script.requests[1]["messages"][2]["content"]
 
 
 async def test_a_writing_model_never_reaches_the_database(llm_stub: Any, script: Script) -> None:
-    script.answers = [json.dumps({"sql": "DELETE FROM customers"})] * 2
+    script.tell(answers=[json.dumps({"sql": "DELETE FROM customers"})] * 2)
     assert (await refusal(llm_stub))[1] == "QUESTION_NOT_UNDERSTOOD"
     assert len(script.requests) == 2
 
 
 async def test_a_model_may_refuse(llm_stub: Any, script: Script) -> None:
-    script.answers = ['{"sql": "", "explanation": "There is no weather here"}']
+    script.tell(answers=['{"sql": "", "explanation": "There is no weather here"}'])
     code, reason, message = await refusal(llm_stub)
     assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "QUESTION_NOT_UNDERSTOOD")
     assert "There is no weather here." in message
@@ -155,9 +94,9 @@ async def test_a_model_may_refuse(llm_stub: Any, script: Script) -> None:
 
 @pytest.mark.parametrize("fault", ["garbage", "no statement", "status", "rejected", "slow"])
 async def test_a_provider_that_fails_is_named_without_its_words(llm_stub: Any, script: Script, fault: str) -> None:
-    script.answers = [fault]
-    script.status = {"status": 500, "rejected": 400}.get(fault, 200)
-    script.delay = 2.0 if fault == "slow" else 0.0
+    script.tell(answers=[fault])
+    script.tell(status={"status": 500, "rejected": 400}.get(fault, 200))
+    script.tell(delay=10.0 if fault == "slow" else 0.0)
     code, reason, message = await refusal(llm_stub)
     timeout = grpc.StatusCode.DEADLINE_EXCEEDED, "UPSTREAM_TIMEOUT"
     assert (code, reason) == (timeout if fault == "slow" else (grpc.StatusCode.UNAVAILABLE, "UPSTREAM_FAILED"))
@@ -169,7 +108,7 @@ async def test_a_failing_provider_is_tried_again_then_the_next_one(
     register: Callable[..., Awaitable[sql_pb2.Database]],
 ) -> None:  # fmt: skip
     sample_shop.build(tmp_path / "shop.sqlite")
-    script.answers = ["garbage", "garbage", GOOD]
+    script.tell(answers=["garbage", "garbage", GOOD])
     providers = [provider(script, retries=1), provider(script, "second", models=["tiny=tiny-70b"])]
     async with serve(providers=providers) as stub:
         await register(stub, "shop", "sqlite:///shop.sqlite")
@@ -180,7 +119,7 @@ async def test_a_failing_provider_is_tried_again_then_the_next_one(
 
 async def test_alternatives_that_may_not_run_are_left_out(llm_stub: Any, script: Script) -> None:
     others = ["DROP TABLE customers", *(f"SELECT count(*) + {n} FROM customers" for n in range(5))]
-    script.answers = [json.dumps({**json.loads(GOOD), "alternatives": [{"sql": sql} for sql in others]})]
+    script.tell(answers=[json.dumps({**json.loads(GOOD), "alternatives": [{"sql": sql} for sql in others]})])
     request = sql_pb2.GenerateQueryRequest(database="databases/shop", question="how many customers?", engine="tiny")
     found = (await llm_stub.GenerateQuery(request)).query.alternatives
     assert [alternative.sql for alternative in found] == others[1:4]

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from services.sql.plans import Scan, read
+from services.sql.advice.plans import Scan, read
 from services.sql.schema import Dialect
 
 CLICKHOUSE = """Aggregating

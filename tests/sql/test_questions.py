@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.sql import guard
-from services.sql.embedded import EmbeddedEngine
+from services.sql.engine.embedded import EmbeddedEngine
 from services.sql.errors import QuestionNotUnderstood
+from services.sql.guard import guard
+from services.sql.language.words import listed
 from services.sql.schema import Schema
-from services.sql.words import listed
 
 TODAY = dt.date(2026, 7, 1)
 ITEMS = "order_items i JOIN orders o ON o.id = i.order_id JOIN customers c ON c.id = o.customer_id"
@@ -36,6 +36,19 @@ GOLD = {
         f"SELECT strftime('%Y-%m', o.order_date), sum(i.quantity * i.unit_price) FROM {ITEMS} "
         "WHERE o.order_date LIKE '2025%' GROUP BY 1",
     "count the products": "SELECT count(*) FROM products",
+    "how many orders were placed after March 5th, 2025?":
+        "SELECT count(*) FROM orders WHERE order_date > '2025-03-05'",
+    "có bao nhiêu đơn hàng trước ngày 5 tháng 3 năm 2025?":
+        "SELECT count(*) FROM orders WHERE order_date < '2025-03-05'",
+    "how many orders were placed between 2024 and 2025?":
+        "SELECT count(*) FROM orders WHERE order_date BETWEEN '2024-01-01' AND '2025-12-31'",
+    "how many orders were placed in 2025 or later": "SELECT count(*) FROM orders WHERE order_date >= '2025-01-01'",
+    "how many orders in or before 2024": "SELECT count(*) FROM orders WHERE order_date < '2025-01-01'",
+    "list the products from z to a": "SELECT name FROM products ORDER BY name DESC",
+    "products with a price from 10 to 20": "SELECT name FROM products WHERE price BETWEEN 10 AND 20",
+    "how many customers have orders": "SELECT count(DISTINCT customer_id) FROM orders",
+    "how many orders are from customers in Hanoi":
+        "SELECT count(*) FROM orders WHERE customer_id IN (SELECT id FROM customers WHERE city = 'Hanoi')",
     "How many customers are in Hanoi?": "SELECT count(*) FROM customers WHERE city = 'Hanoi'",
     "how many customers are from Da Nang": "SELECT count(*) FROM customers WHERE city = 'Da Nang'",
     "How many customers are not in Vietnam?": "SELECT count(*) FROM customers WHERE country <> 'Vietnam'",

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from bench.sql_hardness import hardness
-from services.sql.ambiguity import ambiguity
-from services.sql.completion import Completion
-from services.sql.embedded import EmbeddedEngine
+from services.sql.engine.ambiguity import ambiguity
+from services.sql.engine.embedded import EmbeddedEngine
+from services.sql.engine.probe import outcome
 from services.sql.errors import QuestionNotUnderstood
-from services.sql.frame import Filter, Frame, Term
-from services.sql.joins import JoinGraph
-from services.sql.probe import ROWS, Probe, Untried, outcome
-from services.sql.query import Context
+from services.sql.linking.joins import JoinGraph
+from services.sql.meaning.completion import Completion
+from services.sql.meaning.frame import Filter, Frame, Term
+from services.sql.query import PROBED_ROWS, Context, Probe, Untried
 from services.sql.schema import Column, Dialect, Kind, Schema, Table
 
 
@@ -28,7 +28,7 @@ def probe(shop: Path) -> Iterator[Probe]:
 
         def run(sql: str) -> Sequence[Sequence[Any]] | None:
             try:
-                return connection.execute(sql).fetchmany(ROWS)
+                return connection.execute(sql).fetchmany(PROBED_ROWS)
             except sqlite3.Error:
                 return None
 

@@ -24,11 +24,11 @@ from hypothesis import strategies as st
 from deploy.local import sample_shop
 from parley.sql.v1 import sql_pb2
 from services.mesh.errors import TooLarge
-from services.sql import chart, xlsx
-from services.sql.arrow import ArrowStream
-from services.sql.digest import Digest
 from services.sql.errors import SqlFailed
-from services.sql.export import CsvFile
+from services.sql.results import chart, xlsx
+from services.sql.results.arrow import ArrowStream
+from services.sql.results.digest import Digest
+from services.sql.results.export import CsvFile
 from services.sql.values import ColumnType, ResultColumn, Value
 from tests.sql.test_service import collect, execute, no_live_queries, refused, values
 

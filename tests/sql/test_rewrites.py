@@ -14,10 +14,10 @@ import duckdb
 import sqlglot
 from sqlglot import exp
 
-from services.sql.guard import check
-from services.sql.introspect import read_schema
-from services.sql.rewrites import candidates
+from services.sql.advice.rewrites import candidates
+from services.sql.guard.guard import check
 from services.sql.schema import Dialect, Schema
+from services.sql.schemas.introspect import read_schema
 from services.sql.target import parse
 from tests.sql import statements
 from tests.sql.test_guard_statements import tables

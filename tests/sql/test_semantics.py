@@ -17,12 +17,10 @@ from grpc_status import rpc_status
 from deploy.local import sample_shop
 from parley.sql.v1 import knowledge_pb2, knowledge_pb2_grpc, sql_pb2, sql_pb2_grpc
 from services.mesh.errors import InvalidArgument
-from services.sql import semantic
 from services.sql.schema import Schema
-from services.sql.semantic_schema import applied
-from tests.sql.test_llm import GOOD, Script, provider
-
-from tests.sql.test_llm import script as script  # isort: skip  # a fixture
+from services.sql.schemas import semantic
+from services.sql.schemas.semantic_schema import applied
+from tests.sql.scripted import GOOD, Script, provider
 
 LAYER = """\
 version: 1
@@ -147,7 +145,7 @@ async def test_a_join_makes_tables_connect(service: Service) -> None:
 
 async def test_a_language_model_and_a_recogniser_are_told(service: Service, script: Script) -> None:
     await service.set(LAYER)
-    script.answers = [GOOD]
+    script.tell(answers=[GOOD])
     request = sql_pb2.GenerateQueryRequest(database="databases/shop", question="net sales of patrons", engine="tiny")
     await service.sql.GenerateQuery(request)
     system = script.requests[0]["messages"][0]["content"]

@@ -23,7 +23,7 @@ from grpc_status import rpc_status
 
 from deploy.local import sample_shop
 from parley.sql.v1 import sql_pb2
-from services.sql.execute import live_queries
+from services.sql.execution.execute import live_queries
 
 Serve = Callable[..., AbstractAsyncContextManager[Any]]
 Register = Callable[..., Awaitable[sql_pb2.Database]]

@@ -16,15 +16,13 @@ from google.protobuf.duration_pb2 import Duration
 
 from deploy.local import sample_shop
 from parley.sql.v1 import knowledge_pb2, knowledge_pb2_grpc, sql_pb2
-from services.sql import prompt
-from services.sql.joins import JoinGraph
-from services.sql.linking import LinkIndex
+from services.sql.linking.joins import JoinGraph
+from services.sql.linking.linking import LinkIndex
+from services.sql.llm import prompt
+from services.sql.llm.voting import Ballot, decided, elect
 from services.sql.query import Context, Trial, Turn
 from services.sql.schema import Column, Dialect, ForeignKey, Kind, Schema, Table
-from services.sql.voting import Ballot, decided, elect
-from tests.sql.test_llm import GOOD, Script, provider
-
-from tests.sql.test_llm import script as script  # isort: skip  # a fixture
+from tests.sql.scripted import GOOD, Script, provider
 
 
 def said(sql: str, **more: Any) -> str:
@@ -55,7 +53,7 @@ def kinds(parts: list[Any]) -> list[str]:
 
 async def test_the_statement_that_most_results_agree_with_is_taken(thinking_stub: Any, script: Script) -> None:
     right = ["SELECT count(*) FROM customers", "SELECT count(id) FROM customers", "SELECT 400"]
-    script.answers = [said("SELECT count(*) FROM orders"), *map(said, right), said("SELECT 7")]
+    script.tell(answers=[said("SELECT count(*) FROM orders"), *map(said, right), said("SELECT 7")])
     parts = await think(thinking_stub, candidates=5)
     steps = [part.step for part in parts if part.WhichOneof("part") == "step"]
     query = next(part.query for part in parts if part.WhichOneof("part") == "query")
@@ -67,7 +65,7 @@ async def test_the_statement_that_most_results_agree_with_is_taken(thinking_stub
 
 
 async def test_a_candidate_that_fails_is_repaired_with_what_was_said(thinking_stub: Any, script: Script) -> None:
-    script.answers = [said("SELECT nothing FROM customers"), said("DELETE FROM customers"), *[GOOD] * 2]
+    script.tell(answers=[said("SELECT nothing FROM customers"), said("DELETE FROM customers"), *[GOOD] * 2])
     parts = await think(thinking_stub, candidates=2)
     assert parts[-1].answer.text == "There are 400 customers."
     repairs = [request["messages"][-1]["content"] for request in script.requests[2:]]
@@ -76,16 +74,16 @@ async def test_a_candidate_that_fails_is_repaired_with_what_was_said(thinking_st
 
 
 async def test_thinking_stops_when_the_tokens_are_used_up(thinking_stub: Any, script: Script) -> None:
-    script.usage = 5000
-    script.answers = [GOOD] * 16
+    script.tell(usage=5000)
+    script.tell(answers=[GOOD] * 16)
     parts = await think(thinking_stub, candidates=16, max_tokens=9000)
     assert len(script.requests) <= 8
     assert parts[-1].WhichOneof("part") == "answer"
 
 
 async def test_thinking_stops_when_the_time_is_over(thinking_stub: Any, script: Script) -> None:
-    script.answers = [GOOD] * 8
-    script.delay = 5
+    script.tell(answers=[GOOD] * 8)
+    script.tell(delay=5)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await think(thinking_stub, candidates=8, max_time=Duration(nanos=300_000_000))
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
@@ -93,7 +91,7 @@ async def test_thinking_stops_when_the_time_is_over(thinking_stub: Any, script: 
 
 
 async def test_who_hangs_up_stops_the_requests_to_the_provider(thinking_stub: Any, script: Script) -> None:
-    script.delay = 30
+    script.tell(delay=30)
     call = thinking_stub.Ask(
         sql_pb2.AskRequest(
             database="databases/shop", question="how many?", engine="tiny", thinking=sql_pb2.Thinking(candidates=4)
@@ -121,8 +119,8 @@ async def test_who_hangs_up_stops_the_requests_to_the_provider(thinking_stub: An
 async def test_the_strictest_form_that_a_provider_takes_is_used_and_remembered(
     thinking_stub: Any, script: Script, rejects: set[str], form: str
 ) -> None:
-    script.rejects = rejects
-    script.answers = [GOOD, GOOD]
+    script.tell(rejects=sorted(rejects))
+    script.tell(answers=[GOOD, GOOD])
     for _turn in range(2):
         request = sql_pb2.GenerateQueryRequest(database="databases/shop", question="how many customers?", engine="tiny")
         assert (await thinking_stub.GenerateQuery(request)).query.sql == "SELECT count(*) FROM customers"
@@ -132,7 +130,7 @@ async def test_the_strictest_form_that_a_provider_takes_is_used_and_remembered(
 
 
 async def test_the_conversation_is_put_before_the_model(thinking_stub: Any, script: Script) -> None:
-    script.answers = [said("SELECT count(*) FROM customers WHERE city = 'Hue'", question="How many are in Hue?")]
+    script.tell(answers=[said("SELECT count(*) FROM customers WHERE city = 'Hue'", question="How many are in Hue?")])
     request = sql_pb2.GenerateQueryRequest(
         database="databases/shop",
         question="and in Hue?",
@@ -153,7 +151,7 @@ async def test_examples_of_the_knowledge_base_are_put_before_the_model(
     from parley.sql.v1 import sql_pb2_grpc
 
     sample_shop.build(tmp_path / "shop.sqlite")
-    script.answers = [GOOD]
+    script.tell(answers=[GOOD])
     async with connect(providers=[provider(script)]) as channel:
         stub = sql_pb2_grpc.SqlServiceStub(channel)
         await register(stub, "shop", "sqlite:///shop.sqlite")
@@ -190,7 +188,7 @@ async def test_a_model_that_obeys_what_stands_in_a_row_does_no_harm(
         await register(stub, "shop", "sqlite:///shop.sqlite")
         for candidates in (1, 3):
             for order in orders:
-                script.answers = [said(order)] * 8
+                script.tell(answers=[said(order)] * 8)
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
                     await think(stub, "how many categories are there", candidates=candidates)
                 assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT

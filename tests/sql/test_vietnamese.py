@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from bench import sql_vietnamese as own
-from services.sql.embedded import EmbeddedEngine
+from services.sql.engine.embedded import EmbeddedEngine
+from services.sql.language.vietnamese_names import english_name
+from services.sql.language.words import split_name, unmarked
+from services.sql.meaning.understanding import understand
 from services.sql.schema import Schema
-from services.sql.understanding import understand
-from services.sql.vietnamese_names import english_name
-from services.sql.words import split_name, unmarked
 
 
 @pytest.fixture(scope="module")

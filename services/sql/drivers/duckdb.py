@@ -143,7 +143,7 @@ class DuckdbSession:
         ]
 
     def explain(self, sql: str) -> str:
-        """The physical plan as JSON: services/sql/plans.py reads it."""
+        """The physical plan as JSON: services/sql/advice/plans.py reads it."""
         return "\n".join(str(row[1]) for row in self._own(f"EXPLAIN (FORMAT JSON) {sql}"))
 
     def _own(self, sql: str) -> list[tuple[Any, ...]]:

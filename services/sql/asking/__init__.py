@@ -1,0 +1,1 @@
+"""Questions from end to end: ask, think, try, answer, ask back, suggest."""

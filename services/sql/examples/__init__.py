@@ -1,0 +1,1 @@
+"""Answering after examples: statements taken apart, recalled, fitted to a new question, ranked."""

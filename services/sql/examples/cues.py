@@ -1,0 +1,59 @@
+"""Which operations a question asks for, by its words: a small model that was learned once and is shipped.
+
+For each operation of a statement (sketch.py) there is a logistic regression over the words and pairs of
+neighbouring words of a question. Only words that many databases share take part, so it says nothing about any one
+database. `python -m bench.sql_examples_training` learns it anew and writes examples.json.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from services.sql.language.phrases import Word
+
+MODEL = Path(__file__).with_name("examples.json")
+# No single operation may rule a statement out.
+_FLOOR = 0.02
+
+
+def features(words: Sequence[Word]) -> set[str]:
+    """What the model sees of a question."""
+    plain = ["#" if word.number is not None else word.folded for word in words]
+    padded = ["^", *plain, "$"]
+    joined = [f"{left} {right}" for left, right in itertools.pairwise(padded)]
+    commas = f"n{min(len(plain) // 4, 6)}"
+    return {*plain, *joined, commas}
+
+
+@cache
+def model() -> Mapping[str, Any]:
+    """The shipped model: `cues` and `ranking`."""
+    found: Mapping[str, Any] = json.loads(MODEL.read_text())
+    return found
+
+
+def likelihoods(words: Sequence[Word], weights: Mapping[str, Mapping[str, float]] | None = None) -> dict[str, float]:
+    """How likely each operation is in a statement that answers the question, from 0 to 1."""
+    chosen = model()["cues"] if weights is None else weights
+    present = features(words)
+    found: dict[str, float] = {}
+    for operation, table in chosen.items():
+        total = table.get("", 0.0) + sum(table[feature] for feature in present if feature in table)
+        found[operation] = 1 / (1 + math.exp(-max(-30.0, min(30.0, total))))
+    return found
+
+
+def fit(likely: Mapping[str, float], operations: Collection[str]) -> float:
+    """The mean log-likelihood of a statement's operations, from ln(0.02) to 0."""
+    if not likely:
+        return 0.0
+    total = 0.0
+    for operation, chance in likely.items():
+        total += math.log(max(_FLOOR, chance if operation in operations else 1 - chance))
+    return total / len(likely)

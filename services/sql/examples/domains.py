@@ -1,0 +1,119 @@
+"""Values of a database by their words, and which columns hold the same kind of thing."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from services.sql.examples.sketch import Ref
+from services.sql.language.phrases import MAX_VALUE_WORDS, QUIET, Word, value_words
+from services.sql.schema import Kind, Schema
+
+# Columns share a domain where so much of the smaller one's values is in the other, and it has so many.
+_SHARED = 0.8
+_ENOUGH = 5
+# A value in more columns than this tells nothing about any two of them.
+_COMMON = 20
+
+
+@dataclass(frozen=True)
+class Named:
+    """Words of a question that name a value."""
+
+    start: int
+    end: int
+    text: str
+    """The value as the database has it; a number as the question has it."""
+    refs: frozenset[Ref]
+    """The columns that have it; empty for numbers and for texts that no column has."""
+    numeric: bool = False
+    query: exp.Query | None = None
+    """The statement that gives the values, where the words describe them instead of naming one."""
+    sureness: float = 1.0
+    """How well the words fit, from 0 to 1."""
+    examples: tuple[str, ...] = ()
+    """Ids of the examples that the statement was made after."""
+    stems: tuple[str, ...] = ()
+    """For words that describe values: the words of the example that they were understood by."""
+
+
+class Domains:
+    """Values and domains of one schema."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._parent: dict[Ref, Ref] = {}
+        self._values: dict[tuple[str, ...], dict[Ref, str]] = defaultdict(dict)
+        sets: dict[Ref, set[str]] = {}
+        for table in schema.tables:
+            for column in table.columns:
+                ref = table.name.lower(), column.name.lower()
+                if column.kind not in (Kind.TEXT, Kind.OTHER, Kind.DATE, Kind.TIMESTAMP):
+                    continue
+                sets[ref] = {value.lower() for value in column.values}
+                if len(column.values) < 2 and table.row_count > 1:
+                    # A value that every row has tells nothing: `in the usa` where all is in the USA.
+                    continue
+                for value in column.values:
+                    parts = value_words(value)
+                    if 0 < len(parts) <= MAX_VALUE_WORDS and not (len(parts) == 1 and len(parts[0]) < 2):
+                        self._values[parts].setdefault(ref, value)
+            for key in table.foreign_keys:
+                for own, other in zip(key.columns, key.referred_columns, strict=False):
+                    self._join((table.name.lower(), own.lower()), (key.referred_table.lower(), other.lower()))
+        for (left, right), shared in _overlaps(sets).items():
+            if shared >= _SHARED * min(len(sets[left]), len(sets[right])):
+                self._join(left, right)
+
+    def _join(self, left: Ref, right: Ref) -> None:
+        self._parent[self.root(left)] = self.root(right)
+
+    def root(self, ref: Ref) -> Ref:
+        """The column that stands for a column's domain."""
+        while ref in self._parent and self._parent[ref] != ref:
+            ref = self._parent[ref]
+        return ref
+
+    def same(self, left: frozenset[Ref], right: frozenset[Ref]) -> bool:
+        """Whether a column of each holds the same kind of thing."""
+        return bool({self.root(ref) for ref in left} & {self.root(ref) for ref in right})
+
+    def named(self, words: Sequence[Word]) -> list[Named]:
+        """Values and numbers that words name, the longest first; they may overlap."""
+        found = list(self._named(words))
+        found += [
+            Named(at, at + 1, word.folded, frozenset(), numeric=True)
+            for at, word in enumerate(words)
+            if word.number is not None
+        ]
+        return sorted(found, key=lambda item: (item.start - item.end, item.start))
+
+    def _named(self, words: Sequence[Word]) -> Iterator[Named]:
+        for start in range(len(words)):
+            for end in range(start + 1, min(len(words), start + MAX_VALUE_WORDS) + 1):
+                parts = tuple(word.folded for word in words[start:end])
+                refs = self._values.get(parts)
+                if refs is None or (end == start + 1 and parts[0] in QUIET and not words[start].quoted):
+                    continue
+                texts = set(refs.values())
+                # The same words may be spelt differently in different columns: each spelling is a value of its own.
+                for text in sorted(texts):
+                    yield Named(start, end, text, frozenset(ref for ref, value in refs.items() if value == text))
+
+
+def _overlaps(sets: Mapping[Ref, set[str]]) -> Counter[tuple[Ref, Ref]]:
+    """How many values two columns share, for columns that have enough of them."""
+    holders: dict[str, list[Ref]] = defaultdict(list)
+    for ref, values in sets.items():
+        if len(values) >= _ENOUGH:
+            for value in values:
+                holders[value].append(ref)
+    shared: Counter[tuple[Ref, Ref]] = Counter()
+    for refs in holders.values():
+        # A value that very many columns have (`yes`, `0`) would cost much and tell little.
+        if 1 < len(refs) <= _COMMON:
+            shared.update(itertools.combinations(refs, 2))
+    return shared

@@ -1,0 +1,1 @@
+"""The guard: what a statement may be before any database sees it."""

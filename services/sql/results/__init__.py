@@ -1,0 +1,1 @@
+"""What comes of a result: the sentence that says it, the chart, files and streams."""

@@ -1,0 +1,1 @@
+"""Databases made of people's files."""
