@@ -25,7 +25,7 @@ PER_CORE = "per_core"
 
 
 TORCH_ENVIRONMENT = SOURCE.parent / ".venv-torch"
-"""Where `make test-pyannote` puts the virtual environment of the models that need torch."""
+"""Where `make image-models` puts the virtual environment of the models that need torch."""
 
 
 def profile(name: str) -> list[str]:
@@ -40,7 +40,7 @@ def present(models: Sequence[str], parameters: Mapping[str, str], *, source: Pat
     """Those of `models` that can be loaded.
 
     One that declares a `model_directory` needs the folder of its name in there; one that declares an `environment`
-    needs that virtual environment.
+    needs that virtual environment. What the parameter `optional` names, it can do without.
 
     Args:
         models: Their names.
@@ -49,7 +49,8 @@ def present(models: Sequence[str], parameters: Mapping[str, str], *, source: Pat
     """
 
     def there(model: str) -> bool:
-        declared = _configuration(model, source).parameters
+        configured = _configuration(model, source).parameters
+        declared = set(configured) - set(configured["optional"].string_value.split(","))
         directory, environment = (parameters.get(name, "") for name in ("model_directory", "environment"))
         weights = bool(directory) and (Path(directory) / model).is_dir()
         interpreter = bool(environment) and (Path(environment) / "bin" / "python").exists()

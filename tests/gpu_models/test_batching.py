@@ -31,10 +31,12 @@ class Model:
 class Caller:
     """Puts a job in and waits for its answer."""
 
-    def __init__(self, batcher: Batcher, name: bytes = b"", cancelled: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, batcher: Batcher, name: bytes = b"", cancelled: Callable[[], bool] = lambda: False, kind: str = ""
+    ) -> None:
         self._answered = threading.Event()
         self.outcomes: list[Outcome] = []
-        batcher.put(Job({"name": [name]}, cancelled, self._take))
+        batcher.put(Job({"name": [name]}, cancelled, self._take, kind=kind))
 
     def _take(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
@@ -60,6 +62,29 @@ def test_what_waits_is_answered_together_and_each_gets_its_own(model: Model) -> 
         model.let.release()
     assert [caller.outcome() for caller in callers] == [{"name": [str(number).encode()]} for number in range(6)]
     assert model.batches == [1, 3, 2]
+    batcher.close()
+
+
+def test_only_jobs_of_one_kind_come_together_and_the_oldest_is_next(model: Model) -> None:
+    batcher = Batcher(model.run, size=4, waiting=10)
+    callers = [Caller(batcher, b"first", kind="x")]
+    assert model.begun.acquire(timeout=WITHIN)
+    callers += [Caller(batcher, kind.encode(), kind=kind) for kind in "abacab"]
+    for _ in range(4):
+        model.let.release()
+    assert [caller.outcome() for caller in callers] == [
+        {"name": [name]} for name in (b"first", b"a", b"b", b"a", b"c", b"a", b"b")
+    ]
+    assert model.batches == [1, 3, 2, 1]
+    batcher.close()
+
+
+def test_the_first_waits_for_others_where_the_model_asks_for_it(model: Model) -> None:
+    batcher = Batcher(model.run, size=2, waiting=10, gather=WITHIN)
+    callers = [Caller(batcher, b"first"), Caller(batcher, b"second")]
+    model.let.release()
+    assert [caller.outcome() for caller in callers] == [{"name": [b"first"]}, {"name": [b"second"]}]
+    assert model.batches == [2]
     batcher.close()
 
 

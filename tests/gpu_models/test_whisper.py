@@ -48,6 +48,15 @@ def test_a_model_with_an_environment_needs_that_too(tmp_path: Path) -> None:
     assert present(["pyannote"], parameters) == ["pyannote"]
 
 
+def test_what_a_model_can_do_without_need_not_be_there(tmp_path: Path) -> None:
+    names = ["diffusion", "upscaler", "face_restorer"]
+    assert set(names) <= set(profile("embedded"))
+    assert present(names, {}) == ["upscaler", "face_restorer"]
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").touch()
+    assert present(names, {"environment": str(tmp_path)}) == names
+
+
 async def test_a_stretch_gives_words_with_times_and_the_language(whisper: Triton) -> None:
     answer = await recognise(whisper, "whisper", noise(1), language="vi-VN")
     assert words(answer)

@@ -63,10 +63,37 @@ def test_requests_are_answered_together_and_in_order(worker: Worker) -> None:
 
 
 def test_one_that_fails_does_not_fail_the_others(worker: Worker) -> None:
-    first, failed, invalid, last = ask(worker, "a", "fail", "nonsense", "z")
+    first, failed, invalid, lacking, last = ask(worker, "a", "fail", "nonsense", "lacking", "z")
     assert (said(first), said(last)) == (b"a", b"z")
     assert failed == Failure("error", "the model failed: ZeroDivisionError")
     assert invalid == Failure("invalid", "say: nonsense")
+    assert lacking == Failure("unsupported", "it is not here; add it")
+
+
+def test_what_a_model_says_before_its_answer_reaches_who_asked(worker: Worker) -> None:
+    heard: list[tuple[int, bytes]] = []
+    inputs: list[Tensors] = [{"say": [say]} for say in (b"count2", b"none", b"count1")]
+    outcomes = worker.run(
+        inputs, [never] * 3, lambda number, tensors: heard.append((number, bytes(tensors["said"][0])))
+    )
+    assert heard == [(0, b"0"), (0, b"1"), (2, b"0")]
+    assert [said(outcome) for outcome in outcomes] == [b"count2", b"none", b"count1"]
+
+
+def test_a_lazy_worker_starts_when_it_is_needed_and_says_what_it_is() -> None:
+    lazy = Worker(TOY, {"lazy": "true"})
+    with pytest.raises(AssertionError):
+        _ = lazy.pid
+    assert lazy.state == {}
+    ask(lazy, "a")
+    assert Path(f"/proc/{lazy.pid}").exists()
+    assert lazy.state == {"batches": 1}
+    with pytest.raises(WorkerError):
+        ask(lazy, "die")
+    assert lazy.state == {}
+    ask(lazy, "b")
+    assert lazy.state == {"batches": 1}
+    lazy.close()
 
 
 def test_who_gave_up_is_told_to_the_model_while_it_works(worker: Worker) -> None:

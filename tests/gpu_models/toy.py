@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from triton_models.shared.errors import CancelledError, InputError
+from triton_models.shared.errors import CancelledError, InputError, UnsupportedError
 from triton_models.shared.wire import strings
 from triton_models.shared.worker_process import Answer, Request
 
@@ -20,9 +20,15 @@ class Toy:
     def __init__(self, parameters: Mapping[str, str]) -> None:
         if parameters.get("fail"):
             raise FileNotFoundError("weights are missing; put them there")
+        self._answered = 0
+
+    def state(self) -> dict[str, int]:
+        """How many batches came."""
+        return {"batches": self._answered}
 
     def answer(self, requests: Sequence[Request]) -> list[Answer]:
         """Says what `say` says; see the branches for what else it can be told."""
+        self._answered += 1
         return [self._one(request, len(requests)) for request in requests]
 
     def _one(self, request: Request, together: int) -> Answer:
@@ -33,6 +39,11 @@ class Toy:
             raise ZeroDivisionError
         if say == "nonsense":
             return InputError("say: nonsense")
+        if say == "lacking":
+            return UnsupportedError("it is not here; add it")
+        if say.startswith("count"):
+            for number in range(int(say.removeprefix("count"))):
+                request.part({"said": strings([str(number)])})
         if say == "wait":
             while not request.cancelled():
                 time.sleep(0.01)

@@ -1,14 +1,15 @@
 """Gathers requests that wait for a model, so that it answers them together.
 
-Nobody waits for company: when the model is free it takes what is there, one request or many. So a lone request has no
-delay, and the more there is to do the larger the batches get.
+When the model is free it takes what is there, one request or many: the more there is to do the larger the batches get.
+Nobody waits for company, unless a model asks for it: where an answer takes seconds, some milliseconds of waiting for
+those who come at the same time are well spent.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 from triton_models.shared.wire import Failure, Outcome, Tensors
@@ -22,6 +23,10 @@ class Job(NamedTuple):
     """Whether its caller gave up."""
     answer: Callable[[Outcome], None]
     """Called once, with what became of it."""
+    part: Callable[[Tensors], None] = lambda _tensors: None
+    """Takes what is said to it before the answer."""
+    kind: Hashable = None
+    """Only jobs of the same kind are answered together."""
 
 
 Run = Callable[[Sequence[Job]], Sequence[Outcome]]
@@ -29,16 +34,17 @@ Run = Callable[[Sequence[Job]], Sequence[Outcome]]
 
 
 class Batcher:
-    """A queue before a model, and the thread that empties it.
+    """A queue before a model, and the thread that empties it: the oldest job comes next, with others of its kind.
 
     Args:
         run: The model.
         size: How many jobs it takes together at most.
         waiting: How many may wait; those beyond are refused.
+        gather: Seconds that the first one waits for others at most.
     """
 
-    def __init__(self, run: Run, size: int, waiting: int) -> None:
-        self._run, self._size, self._most = run, size, waiting
+    def __init__(self, run: Run, size: int, waiting: int, gather: float = 0.0) -> None:
+        self._run, self._size, self._most, self._gather = run, size, waiting, gather
         self._jobs: deque[Job] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -67,16 +73,22 @@ class Batcher:
             for job, outcome in zip(batch, self._run(batch), strict=True):
                 job.answer(outcome)
         for job in self._jobs:
-            job.answer(Failure("busy", "the model is being unloaded"))
+            job.answer(Failure("busy", "the model is being restarted or unloaded"))
 
     def _next(self) -> list[Job]:
         """The jobs that come next, as soon as there are some; none when the batcher is closed."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._jobs or self._closed)
+                if self._gather:
+                    self._changed.wait_for(lambda: len(self._jobs) >= self._size or self._closed, self._gather)
                 if self._closed:
                     return []
-                taken = [self._jobs.popleft() for _ in range(min(self._size, len(self._jobs)))]
+                kind = self._jobs[0].kind
+                alike = [number for number, job in enumerate(self._jobs) if job.kind == kind][: self._size]
+                taken = [self._jobs[number] for number in alike]
+                for number in reversed(alike):
+                    del self._jobs[number]
             given_up = [job.cancelled() for job in taken]
             for job, gone in zip(taken, given_up, strict=True):
                 if gone:

@@ -10,11 +10,22 @@ import triton_python_backend_utils as pb_utils
 
 from triton_models.shared.errors import CancelledError as CancelledError  # models know them by this module
 from triton_models.shared.errors import InputError as InputError
+from triton_models.shared.errors import UnsupportedError
 from triton_models.shared.wire import Array as Array
 from triton_models.shared.wire import strings as strings
 
 Cancelled = Callable[[], bool]
 """Answers whether the client gave the request up; a model asks between steps of its work."""
+
+
+def parameters(arguments: Mapping[str, str]) -> dict[str, str]:
+    """All parameters of the model's configuration, and `name`, the model's own.
+
+    Args:
+        arguments: What Triton gives to `initialize`.
+    """
+    config = json.loads(arguments["model_config"])
+    return {name: value["string_value"] for name, value in config["parameters"].items()} | {"name": config["name"]}
 
 
 def parameter(arguments: Mapping[str, str], name: str, default: str = "") -> str:
@@ -63,4 +74,6 @@ def _respond(request: Any, answer: Callable[[Any, Cancelled], Mapping[str, Array
         pass
     except InputError as error:
         code, message = pb_utils.TritonError.INVALID_ARG, str(error)
+    except UnsupportedError as error:
+        code, message = pb_utils.TritonError.UNSUPPORTED, str(error)
     return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, code))

@@ -21,7 +21,8 @@ class Failure(NamedTuple):
     """Why a request has no tensors as answer."""
 
     kind: str
-    """`invalid`: its inputs make no sense; `cancelled`: its caller gave up; `error`: anything else."""
+    """`invalid`: its inputs make no sense; `cancelled`: its caller gave up; `unsupported`: this deployment does not
+    have what it asks for; `busy`: nobody works on it now, a retry may help; `error`: anything else."""
     message: str
 
 

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from triton_models.shared.wire import Failure, Outcome, Tensors, pack, unpack
 
@@ -27,10 +28,14 @@ import runpy, sys
 sys.path.append(sys.argv.pop(1))
 runpy.run_module("triton_models.shared.worker_process", run_name="__main__", alter_sys=True)
 """
-POLL = 0.05  # seconds between two looks at whether a caller hung up, while the worker works
+POLL = 0.02  # seconds between two looks at whether a caller hung up, while the worker works
 # Meant for stubs: one thread for each of many instances, and where the stub's interpreter finds its modules.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 LEFT_OUT = ("PYTHONHOME", "PYTHONPATH", *THREADS)
+
+
+Part = Callable[[int, Tensors], None]
+"""Takes a request's number and a part of what is said to it."""
 
 
 class WorkerError(RuntimeError):
@@ -45,6 +50,7 @@ class Worker:
         parameters: What the class is made from. `threads` says how many the worker's libraries use on a CPU; without it
             that is for them to say.
         environment: Folder of the virtual environment whose interpreter runs the worker; empty for the running one.
+            The parameter `lazy`, "true", has the process started with the first request instead.
 
     Raises:
         WorkerError: The model cannot be loaded.
@@ -56,20 +62,26 @@ class Worker:
         self._threads = parameters.get("threads", "")
         self._process: subprocess.Popen[bytes] | None = None
         self._closed = False
-        self._start()
+        self.state: Mapping[str, Any] = {}
+        """What the model last said about itself (`worker_process.Telling`); empty while no process holds one."""
+        if parameters.get("lazy") != "true":
+            self._start()
 
     @property
     def pid(self) -> int:
-        """The process that holds the model."""
+        """The process that holds the model. Raises AssertionError while there is none."""
         assert self._process is not None
         return self._process.pid
 
-    def run(self, inputs: Sequence[Tensors], cancelled: Sequence[Callable[[], bool]]) -> list[Outcome]:
+    def run(
+        self, inputs: Sequence[Tensors], cancelled: Sequence[Callable[[], bool]], part: Part | None = None
+    ) -> list[Outcome]:
         """Answers requests together.
 
         Args:
             inputs: The tensors of each request.
             cancelled: For each request, whether its caller gave up; asked all the while.
+            part: Takes what the model says to a request before its answer; None where nobody listens.
 
         Raises:
             WorkerError: the worker died, or does not start again; none of the requests has an answer.
@@ -78,8 +90,7 @@ class Worker:
             self._start()
         try:
             self._connection.send(("run", [pack(tensors) for tensors in inputs]))
-            self._tell_of_cancelled(cancelled)
-            return [_outcome(kind, value) for kind, value in self._connection.recv()]
+            return self._hear(cancelled, part or (lambda _number, _tensors: None))
         except (EOFError, OSError):
             raise WorkerError(f"the worker died ({self._end()})") from None
 
@@ -90,10 +101,18 @@ class Worker:
             process.kill()
             process.wait()
 
-    def _tell_of_cancelled(self, cancelled: Sequence[Callable[[], bool]]) -> None:
-        """Waits for the answer, and tells the worker meanwhile which requests nobody waits for any more."""
+    def _hear(self, cancelled: Sequence[Callable[[], bool]], part: Part) -> list[Outcome]:
+        """Waits for the answers, hands on what comes before them, and tells the worker meanwhile who gave up."""
         open_requests = dict(enumerate(cancelled))
-        while not self._connection.poll(POLL):
+        while True:
+            if self._connection.poll(POLL):
+                match self._connection.recv():
+                    case ("part", number, packed):
+                        part(number, unpack(packed))
+                    case ("state", state):
+                        self.state = state
+                    case ("done", outcomes):
+                        return [_outcome(kind, value) for kind, value in outcomes]
             for number in [number for number, gone in open_requests.items() if gone()]:
                 self._connection.send(("cancel", number))
                 del open_requests[number]
@@ -124,6 +143,7 @@ class Worker:
         """Lets the process go, and says how it went; closing its connection ends one that still runs."""
         assert self._process is not None
         process, self._process = self._process, None
+        self.state = {}
         self._connection.close()
         try:
             status = process.wait(5)

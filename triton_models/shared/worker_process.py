@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import os
@@ -14,9 +15,9 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from triton_models.shared.errors import CancelledError, InputError
+from triton_models.shared.errors import CancelledError, InputError, UnsupportedError
 from triton_models.shared.wire import Array, Packed, Tensors, pack, unpack
 
 
@@ -27,6 +28,8 @@ class Request(NamedTuple):
     """Its tensors, by name."""
     cancelled: Callable[[], bool]
     """Whether its caller gave up; asked between the steps of the work."""
+    part: Callable[[Tensors], None] = lambda _tensors: None
+    """Says something to the caller before the answer: only callers of decoupled models hear it."""
 
     def array(self, name: str) -> Array | None:
         """An input of numbers; None where it is absent."""
@@ -42,7 +45,7 @@ class Request(NamedTuple):
             raise InputError(f"{name}: not UTF-8") from None
 
 
-Answer = Tensors | InputError | CancelledError
+Answer = Tensors | InputError | UnsupportedError | CancelledError
 """What a model says to one request."""
 
 
@@ -57,15 +60,53 @@ class Model(Protocol):
         ...
 
 
+@runtime_checkable
+class Telling(Protocol):
+    """A model that says something about itself; the stub has the latest of it while the model works."""
+
+    def state(self) -> Mapping[str, Any]:
+        """What there is to know, as what `pickle` and every release of Python understand; cheap."""
+        ...
+
+
+class Outbox:
+    """Says things to the stub, and what the model says about itself whenever that changed.
+
+    Args:
+        connection: To the stub.
+        model: What works here.
+    """
+
+    def __init__(self, connection: Connection, model: Model) -> None:
+        self._connection, self._model = connection, model
+        self._told: Mapping[str, Any] = {}
+
+    def part(self, number: int, tensors: Tensors) -> None:
+        """Says something to the request of this number in the batch."""
+        self._tell()
+        self._connection.send(("part", number, pack(tensors)))
+
+    def done(self, outcomes: list[tuple[str, Any]]) -> None:
+        """Answers the batch."""
+        self._tell()
+        self._connection.send(("done", outcomes))
+
+    def _tell(self) -> None:
+        if isinstance(self._model, Telling) and (state := self._model.state()) != self._told:
+            self._told = state
+            self._connection.send(("state", state))
+
+
 class Inbox:
     """Reads what the stub sends in a thread of its own: cancellations arrive while the model works.
 
     Args:
         connection: To the stub. When that is gone, so is this process, whatever it is doing.
+        outbox: Where requests say things before they are answered.
     """
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, outbox: Outbox) -> None:
+        self._connection, self._outbox = connection, outbox
         self._batches: queue.SimpleQueue[list[Packed]] = queue.SimpleQueue()
         self._cancelled: set[int] = set()
         threading.Thread(target=self._read, daemon=True).start()
@@ -73,7 +114,10 @@ class Inbox:
     def next(self) -> list[Request]:
         """The next requests, as soon as there are some."""
         batch = self._batches.get()
-        return [Request(unpack(packed), self._asker(number)) for number, packed in enumerate(batch)]
+        return [
+            Request(unpack(packed), self._asker(number), functools.partial(self._outbox.part, number))
+            for number, packed in enumerate(batch)
+        ]
 
     def _asker(self, number: int) -> Callable[[], bool]:
         return lambda: number in self._cancelled
@@ -99,7 +143,7 @@ def outcomes(model: Model, requests: Sequence[Request]) -> list[tuple[str, Any]]
     except Exception as error:  # noqa: BLE001 -- whatever a model raises, its callers get an answer
         if len(requests) > 1:
             return [outcome for request in requests for outcome in outcomes(model, [request])]
-        if isinstance(error, InputError | CancelledError):
+        if isinstance(error, InputError | UnsupportedError | CancelledError):
             return [_packed(error)]
         traceback.print_exc()
         return [("error", f"the model failed: {type(error).__name__}")]
@@ -108,6 +152,8 @@ def outcomes(model: Model, requests: Sequence[Request]) -> list[tuple[str, Any]]
 def _packed(answer: Answer) -> tuple[str, Any]:
     if isinstance(answer, InputError):
         return "invalid", str(answer)
+    if isinstance(answer, UnsupportedError):
+        return "unsupported", str(answer)
     if isinstance(answer, CancelledError):
         return "cancelled", ""
     return "ok", pack(answer)
@@ -124,9 +170,10 @@ def main() -> None:
         connection.send(f"{type(error).__name__}: {error}")
         raise SystemExit(1) from None
     connection.send("")
-    inbox = Inbox(connection)
+    outbox = Outbox(connection, model)
+    inbox = Inbox(connection, outbox)
     while True:
-        connection.send(outcomes(model, inbox.next()))
+        outbox.done(outcomes(model, inbox.next()))
 
 
 if __name__ == "__main__":

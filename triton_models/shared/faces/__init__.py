@@ -1,0 +1,1 @@
+"""Clearer faces: the code behind the Triton model `face_restorer`."""

@@ -1,0 +1,1 @@
+"""Larger pictures: the code behind the Triton model `upscaler`."""
