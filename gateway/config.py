@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
-SERVICES = ("chat", "sql", "asr")
+SERVICES = ("chat", "sql", "asr", "image")
 """The clusters of clusters.yaml: one for each service, each with an endpoint file of its own."""
-FILES = ("clusters.yaml", "index.html", "openai_errors.lua", "openapi.json", "parley.binpb", "too_large.lua")
+FILES = ("clusters.yaml", "facade_errors.lua", "index.html", "openapi.json", "parley.binpb", "too_large.lua")
 ADDRESS_LINE = re.compile(r"^( *)socket_address: \{ address: \S+, port_value: \d+ \}$", re.MULTILINE)
 
 

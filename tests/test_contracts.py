@@ -13,7 +13,8 @@ from buf.validate import validate_pb2
 from tests.conftest import ROOT
 
 # Bidirectional streams cannot be had over REST; the comment at the RPC says so.
-WITHOUT_REST = {"parley.asr.v1.SpeechRecognition.StreamingRecognize"}
+# What only services call is not offered to clients.
+WITHOUT_REST = {"parley.asr.v1.SpeechRecognition.StreamingRecognize", "parley.identity.v1.UsageService.RecordUsage"}
 
 
 def methods() -> Iterator[Any]:

@@ -26,6 +26,11 @@ HEALTH = {
         "parley.openai.v1.AudioService",
         "nvidia.riva.asr.RivaSpeechRecognition",
     ),
+    "image": (
+        "parley.image.v1.ImageService",
+        "parley.openai.v1.ImagesService",
+        "parley.sdapi.v1.StableDiffusionService",
+    ),
 }
 """The gRPC services that each of our processes serves, as its health service names them."""
 
@@ -125,6 +130,7 @@ def service_environment(
         "chat": {
             "PARLEY_CHAT_SQL_TARGET": target["sql"],
             "PARLEY_CHAT_ASR_TARGET": target["asr"],
+            "PARLEY_CHAT_IMAGE_TARGET": target["image"],
             "PARLEY_CHAT_DATABASE_URL": f"sqlite:///{state}/data/chat.db",
         },
         "sql": {
@@ -137,6 +143,11 @@ def service_environment(
             "PARLEY_ASR_TRITON_TARGET": f"{LOOPBACK}:{triton_grpc}",
             "PARLEY_ASR_DATABASE_URL": f"sqlite:///{state}/data/asr.db",
             "PARLEY_ASR_RECORDINGS_URL": os.environ.get("PARLEY_ASR_RECORDINGS_URL") or str(state / "recordings"),
+        },
+        "image": {
+            "PARLEY_IMAGE_TRITON_TARGET": f"{LOOPBACK}:{triton_grpc}",
+            "PARLEY_IMAGE_DATABASE_URL": f"sqlite:///{state}/data/image.db",
+            "PARLEY_IMAGE_PICTURES_URL": os.environ.get("PARLEY_IMAGE_PICTURES_URL") or str(state / "pictures"),
         },
     }
     chosen = ("PROVIDERS", "PROVIDERS_FILE")

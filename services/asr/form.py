@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import json
 import urllib.request
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
-
-import multipart
 
 from services.asr.endpoint import EndpointOptions
 from services.asr.formats import FORMATS
 from services.asr.models import RECOGNISERS
 from services.asr.transcript import Config, Diarization, Hints, KnownSpeaker
 from services.mesh.errors import InvalidArgument, InvalidRequest
+from services.mesh.form import read
 
-MAX_FILE = 64 * 1024 * 1024
 MAX_FIELD = 64 * 1024
 MAX_REFERENCE = 4 * 1024 * 1024
-MAX_PARTS = 1024
 ALIASES = {
     "default": "",
     "gpt-4o-mini-transcribe": "",
@@ -119,28 +115,8 @@ def _file(audio: bytes | None) -> bytes:
 
 def _parts(body: bytes, content_type: str) -> tuple[dict[str, list[str]], bytes | None]:
     """The text fields, and the file. Raises InvalidArgument for what is no multipart form."""
-    kind, options = multipart.parse_options_header(content_type)
-    if kind != "multipart/form-data" or not options.get("boundary"):
-        raise InvalidArgument("body", "must be multipart/form-data with a boundary")
-    fields: dict[str, list[str]] = {}
-    audio: bytes | None = None
-    # Nothing goes to disk: the body is in memory already, and the server bounds it.
-    parser = multipart.MultipartParser(
-        io.BytesIO(body), options["boundary"], part_limit=MAX_PARTS, spool_limit=MAX_FILE, memory_limit=MAX_FILE
-    )
-    try:
-        for part in parser:
-            if part.name == "file":
-                audio = part.raw
-            elif part.size > _longest(part.name):
-                raise InvalidArgument(part.name, f"must not be longer than {_longest(part.name)} bytes")
-            else:
-                fields.setdefault(part.name, []).append(part.value)
-    except multipart.MultipartError as error:
-        raise InvalidArgument("body", f"not a well-formed multipart form: {error}") from None
-    except UnicodeDecodeError:
-        raise InvalidArgument("body", "its text fields must be UTF-8") from None
-    return fields, audio
+    form = read(body, content_type, ("file",), _longest)
+    return form.fields, form.files["file"][-1] if "file" in form.files else None
 
 
 def _longest(field: str) -> int:

@@ -23,7 +23,7 @@ from services.asr.formats import (
 )
 from services.asr.pipeline import Finished, Pipeline, grow
 from services.asr.transcript import Segment, Transcript
-from services.mesh.errors import FieldViolation, ParleyError
+from services.mesh.errors import ParleyError, rename
 from services.mesh.openai import with_envelope
 from services.mesh.server import Bound
 
@@ -89,7 +89,7 @@ class AudioServicer(openai_pb2_grpc.AudioServiceServicer):
             content_type, data = _rendered(transcript, form, task)
             yield httpbody_pb2.HttpBody(content_type=content_type, data=data)
         except ParleyError as error:
-            _rename(error)
+            rename(error, FIELDS)
             raise
 
     async def _events(self, form: Form) -> AsyncIterator[bytes]:
@@ -129,20 +129,6 @@ def _segment(transcript: Transcript, segment: Segment, space: str, form: Form) -
     delta = event("transcript.text.delta", delta=space + segment.text, segment_id=segment_id(segment), **fields)
     whole = diarized_segment(segment, letters(transcript))
     return [delta, event(whole.pop("type"), **whole)]
-
-
-def _rename(error: ParleyError) -> None:
-    """Writes the form's names of fields into an error, in place."""
-    for ours, theirs in FIELDS.items():
-        violations = tuple(
-            FieldViolation(theirs + v.field.removeprefix(ours), v.description) if v.field.startswith(ours) else v
-            for v in error.violations
-        )
-        if violations != error.violations:
-            error.violations = violations
-            if error.message.startswith(ours):
-                error.message = theirs + error.message.removeprefix(ours)
-            return
 
 
 def bound(pipeline: Pipeline) -> Bound:

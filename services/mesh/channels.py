@@ -19,12 +19,16 @@ from services.mesh import context, telemetry
 # Only methods that change nothing are tried again: Get and List, and Triton's questions about itself.
 IDEMPOTENT = [
     {"service": "parley.asr.v1.SpeechRecognition", "method": "ListModels"},
+    {"service": "parley.image.v1.ImageService", "method": "GetImage"},
+    {"service": "parley.image.v1.ImageService", "method": "GetJob"},
+    {"service": "parley.image.v1.ImageService", "method": "ListModels"},
     {"service": "parley.sql.v1.SqlService", "method": "GetDatabase"},
     {"service": "parley.sql.v1.SqlService", "method": "GetSchema"},
     {"service": "parley.sql.v1.SqlService", "method": "GetVocabulary"},
     {"service": "parley.sql.v1.SqlService", "method": "ListDatabases"},
     {"service": "inference.GRPCInferenceService", "method": "ModelReady"},
     {"service": "inference.GRPCInferenceService", "method": "ServerReady"},
+    {"service": "inference.GRPCInferenceService", "method": "ServerLive"},
 ]
 SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],

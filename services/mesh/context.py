@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import time
 from collections.abc import Iterable
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 
 # Set by the gateway after authentication and forwarded between services; the gateway strips them from what comes in.
 IDENTITY_PREFIX = "x-parley-identity-"
+SUBJECT = IDENTITY_PREFIX + "subject"
 REQUEST_ID = "x-request-id"
 TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"
@@ -17,6 +19,8 @@ TRACESTATE = "tracestate"
 REST_PATH = "x-envoy-original-path"
 # A deadline further away than this is grpc's way of saying that there is none.
 FOREVER = 10 * 365 * 86400.0
+MAX_OWNER = 200
+"""Characters that databases have room for."""
 
 
 @dataclass(slots=True)
@@ -57,6 +61,16 @@ _current: ContextVar[Call | None] = ContextVar("parley_call", default=None)
 def current() -> Call | None:
     """The call that this task serves; None outside of calls."""
     return _current.get()
+
+
+def owner() -> str:
+    """Whom things that this call makes belong to: the subject of its identity, at most MAX_OWNER characters of it.
+
+    "" where nobody is known. A longer subject is told by its digest.
+    """
+    call = _current.get()
+    subject = dict(call.identity).get(SUBJECT, "") if call is not None else ""
+    return subject if len(subject) <= MAX_OWNER else hashlib.sha256(subject.encode()).hexdigest()
 
 
 def enter(call: Call) -> None:

@@ -45,6 +45,27 @@ class ParleyError(Exception):
         self.violations = tuple(violations)
 
 
+def rename(error: ParleyError, fields: Mapping[str, str]) -> None:
+    """Writes a client's names of fields into an error, in place: what a façade calls otherwise than its domain.
+
+    Args:
+        error: Whose violations name fields.
+        fields: The client's names, by the domain's; the first that begins a field's path replaces that beginning. An
+            empty name drops it: `settings.prompt` becomes `prompt`.
+    """
+    renamed = tuple(FieldViolation(_renamed(v.field, fields), v.description) for v in error.violations)
+    for before, after in zip(error.violations, renamed, strict=True):
+        error.message = error.message.replace(f"{before.field}: ", f"{after.field}: ", 1)
+    error.violations = renamed
+
+
+def _renamed(path: str, fields: Mapping[str, str]) -> str:
+    for ours, theirs in fields.items():
+        if path == ours or path.startswith((f"{ours}.", f"{ours}[")):
+            return (theirs + path.removeprefix(ours)).removeprefix(".") or path
+    return path
+
+
 class InvalidArgument(ParleyError):
     """A field of the request is wrong."""
 

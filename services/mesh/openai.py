@@ -46,6 +46,11 @@ def error_body(error: errors.ParleyError) -> bytes:
     return json.dumps(error_envelope(error), ensure_ascii=False).encode()
 
 
+def answered(error: errors.ParleyError) -> tuple[int, bytes]:
+    """The HTTP status and the body that say an error the way OpenAI does."""
+    return status.http_status(error), error_body(error)
+
+
 def json_body(data: bytes) -> httpbody_pb2.HttpBody:
     """An HttpBody that holds JSON."""
     return httpbody_pb2.HttpBody(content_type="application/json", data=data)
@@ -55,8 +60,9 @@ async def with_envelope(
     context: grpc.aio.ServicerContext[Message, Message],
     parts: AsyncIterator[httpbody_pb2.HttpBody],
     wrap: Callable[[httpbody_pb2.HttpBody], R],
+    said: Callable[[errors.ParleyError], tuple[int, bytes]] = answered,
 ) -> AsyncIterator[R]:
-    """The parts of a façade's answer, wrapped in its response message, with errors as OpenAI's clients expect them.
+    """The parts of a façade's answer, wrapped in its response message, with errors as its clients expect them.
 
     An error before the first part becomes an HTTP status and the envelope; one in the middle of an event stream becomes
     a `data:` event with the envelope. Either is raised afterwards, so that gRPC callers, metrics and logs see it too.
@@ -65,6 +71,7 @@ async def with_envelope(
         context: The call's context.
         parts: What the façade answers.
         wrap: Puts a body into the RPC's response message.
+        said: The HTTP status and the JSON of an error; OpenAI's by default.
     """
     started = False
     try:
@@ -79,14 +86,13 @@ async def with_envelope(
             error.add_note(f"error_id={error_id}")
             shown = status.internal(error_id)
         assert isinstance(shown, errors.ParleyError)
+        code, body = said(shown)
         if started:
-            yield wrap(
-                httpbody_pb2.HttpBody(content_type="text/event-stream", data=b"data: " + error_body(shown) + b"\n\n")
-            )
+            yield wrap(httpbody_pb2.HttpBody(content_type="text/event-stream", data=b"data: " + body + b"\n\n"))
         else:
-            headers = [(STATUS_HEADER, str(status.http_status(shown)))]
+            headers = [(STATUS_HEADER, str(code))]
             if shown.retry_after is not None:
                 headers.append(("retry-after", str(max(1, round(shown.retry_after)))))
             await context.send_initial_metadata(tuple(headers))
-            yield wrap(json_body(error_body(shown)))
+            yield wrap(json_body(body))
         raise

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import re
 import struct
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import grpc
@@ -40,7 +41,10 @@ NAMES = {dtype: name for name, dtype in DTYPES.items()}
 RETRY_AFTER = 2.0
 """Seconds after which a Triton that was restarted should be ready again."""
 # What Triton says, with code INTERNAL, when a model's process died; it starts another one.
-DEAD_STUB = ("is not healthy", "stub process", "Stub process", "failed to communicate")
+DEAD_STUB = ("is not healthy", "stub process", "Stub process", "failed to communicate", "is being restarted")
+FIELD = re.compile(r"[a-zA-Z]\w*(\.\w+|\[\d+\])*")
+BROKEN = "the model failed: "
+"""Begins what our models say of a fault of their own (triton_models/shared/worker_process.py)."""
 
 
 class Statistics(NamedTuple):
@@ -78,6 +82,13 @@ class Triton:
             return False
         return bool(answer.ready)
 
+    async def live(self) -> None:
+        """Raises Unavailable when the server does not answer, whatever it has loaded."""
+        try:
+            await self._stub.ServerLive(service_pb2.ServerLiveRequest(), timeout=5.0)
+        except grpc.aio.AioRpcError as error:
+            raise _translated("", error) from error
+
     async def check(self, models: Sequence[str]) -> None:
         """Raises Unavailable, naming it, when one of `models` is not ready."""
         for model in models:
@@ -96,6 +107,7 @@ class Triton:
             Unavailable: Triton is away, or the model's process died; worth a retry.
             NotFound: Triton has no such model loaded.
             InvalidArgument: the model cannot work with these inputs.
+            Unsupported: the model lacks what that needs; it says what.
             DeadlineExceeded, Cancelled: as the names say.
         """
         try:
@@ -106,7 +118,7 @@ class Triton:
 
     async def stream(
         self, model: str, inputs: Mapping[str, Tensor], *, within: float | None = None
-    ) -> AsyncIterator[dict[str, Array]]:
+    ) -> AsyncGenerator[dict[str, Array], None]:
         """Runs a decoupled model and yields each of its responses. Raises what `infer` does."""
 
         async def requests() -> AsyncIterator[service_pb2.ModelInferRequest]:
@@ -114,20 +126,22 @@ class Triton:
             asked.parameters["triton_enable_empty_final_response"].bool_param = True
             yield asked
 
-        call = self._stub.ModelStreamInfer(requests(), timeout=within)
-        try:
-            async for part in call:
-                if part.error_message:
-                    raise _inference_error(model, part.error_message)
-                answer = part.infer_response
-                if answer.outputs:
-                    yield _outputs(answer)
-                if answer.parameters["triton_final_response"].bool_param:
-                    return
-        except grpc.aio.AioRpcError as error:
-            raise _translated(model, error) from error
-        finally:
-            call.cancel()
+        with telemetry.span("triton.stream", model=model):
+            # Not with `triton_grpc_error`, by which errors would have codes: Triton dies of the response after one.
+            call = self._stub.ModelStreamInfer(requests(), timeout=within)
+            try:
+                async for part in call:
+                    if part.error_message:
+                        raise _inference_error(model, part.error_message)
+                    answer = part.infer_response
+                    if answer.outputs:
+                        yield _outputs(answer)
+                    if answer.parameters["triton_final_response"].bool_param:
+                        return
+            except grpc.aio.AioRpcError as error:
+                raise _translated(model, error) from error
+            finally:
+                call.cancel()
 
     @contextlib.asynccontextmanager
     async def sequence(self, model: str) -> AsyncIterator[Sequel]:
@@ -239,6 +253,8 @@ def _translated(model: str, error: grpc.aio.AioRpcError) -> Exception:
             return errors.Cancelled("The inference was cancelled.")
         case grpc.StatusCode.INVALID_ARGUMENT:
             return _invalid(message)
+        case grpc.StatusCode.UNIMPLEMENTED:
+            return errors.Unsupported(message)
         case grpc.StatusCode.INTERNAL if any(sign in message for sign in DEAD_STUB):
             return errors.Unavailable(f"The model {model!r} is being restarted.", retry_after=RETRY_AFTER)
     # Not as it is: what Triton says may hold a model's stack trace, which belongs into the log alone.
@@ -249,10 +265,16 @@ def _inference_error(model: str, message: str) -> Exception:
     """The domain error for an error inside a stream, which has no code."""
     if any(sign in message for sign in DEAD_STUB):
         return errors.Unavailable(f"The model {model!r} is being restarted.", retry_after=RETRY_AFTER)
+    if "unknown model" in message:
+        return errors.NotFound(f"models/{model}", f"The model {model!r} is not loaded.")
+    if message.startswith(BROKEN):
+        return RuntimeError(f"Triton, {model}: {message}")
     return _invalid(message)
 
 
 def _invalid(message: str) -> errors.InvalidArgument:
     """The error for inputs that a model refuses: our models say `field: what is wrong`."""
     field, _, description = message.rpartition("\n")[2].partition(": ")
-    return errors.InvalidArgument(field if description else "inputs", description or message)
+    if description and FIELD.fullmatch(field):
+        return errors.InvalidArgument(field, description)
+    return errors.InvalidArgument("inputs", message)

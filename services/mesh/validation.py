@@ -28,6 +28,25 @@ PATTERNS = {
     "^imageJobs/[0-9a-zA-Z_()-]{1,64}$": "must be imageJobs/{image_job}, as the stream's first event gave it",
     "^images/[0-9a-zA-Z-]{1,64}$": "must be images/{image}, as the stream gave it",
     "^[0-9a-zA-Z_()-]{0,64}$": "must be at most 64 letters, digits and any of -_()",
+    "^users/[a-z0-9][a-z0-9._-]{0,62}$": "must be users/{user}, e.g. users/lan, or users/me",
+    "^(users/[a-z0-9][a-z0-9._-]{0,62})?$": "must be empty or users/{user}, e.g. users/lan",
+    "^[a-z0-9][a-z0-9._-]{0,62}$": "must be lower-case letters, digits and ._-, at most 63, the first no sign",
+    "^organisations/[a-z][a-z0-9-]{0,62}$": "must be organisations/{organisation}, e.g. organisations/default",
+    "^(organisations/[a-z][a-z0-9-]{0,62})?$": "must be empty or organisations/{organisation}",
+    "^apiKeys/[0-9a-z]{1,32}$": "must be apiKeys/{api_key}, as CreateApiKey gave it",
+    "^(apiKeys/[0-9a-z]{1,32})?$": "must be empty or apiKeys/{api_key}, as CreateApiKey gave it",
+    "^grants/[0-9a-z]{1,32}$": "must be grants/{grant}, as CreateGrant gave it",
+    "^(users/[a-z0-9][a-z0-9._-]{0,62}|roles/(viewer|member|admin|operator)|everyone)$": (
+        "must be users/{user}, roles/viewer, roles/member, roles/admin, roles/operator or everyone"
+    ),
+    "^(databases/([a-z][a-z0-9-]{0,62}|[*])|models/([!-)+-~]{1,200}|[*]))$": (
+        "must be databases/{database}, models/{model}, databases/* or models/*"
+    ),
+    "^([A-Za-z_][A-Za-z0-9_]{0,62})?$": "must be empty or letters, digits and underscores, not starting with a digit",
+    "^[a-z_][a-z0-9_]{0,30}[.][a-z_][a-z0-9_]{0,30}$": "must be two lower-case names with a dot, e.g. app.tenant",
+    "^[ -~]{0,200}$": "must be at most 200 printable ASCII characters",
+    "^[a-z]+(:[a-z]+)?$": "must be a scope, e.g. chat or sql:read; ListRoles names them",
+    "^([0-9]{4}-[0-9]{2}-[0-9]{2})?$": "must be empty or a day, e.g. 2026-07-01",
     "^generations/[0-9a-zA-Z-]{1,64}$": "must be generations/{generation}, as the stream's first event gave it",
 }
 # The extensions that hold rules.

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local import demo_picture
 from tests.conftest import ROOT
 from tests.e2e.conftest import MeshStack
 
@@ -106,7 +107,7 @@ def test_a_database_is_added_described_and_removed(stack: MeshStack) -> None:
 
 def test_the_stack_is_described_with_its_logs(stack: MeshStack) -> None:
     parts = {line.split("\t")[0]: line.split("\t")[1] for line in parley(stack, "status").stdout.splitlines()}
-    assert parts == dict.fromkeys(("triton", "chat", "sql", "asr", "envoy"), "ready")
+    assert parts == dict.fromkeys(("triton", "chat", "sql", "asr", "image", "envoy"), "ready")
     assert '"event": "ready"' in parley(stack, "logs", "chat").stdout
     assert "parley-embedded\tchat" in parley(stack, "models").stdout
 
@@ -114,11 +115,14 @@ def test_the_stack_is_described_with_its_logs(stack: MeshStack) -> None:
 def test_the_demo_runs_to_its_end_and_leaves_nothing(stack: MeshStack) -> None:
     """The stack of this run goes on beside it: the demo's own takes nothing from it."""
     command = [sys.executable, "-m", "deploy.local.demo"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("✓ 8 rows") == 2, done.stdout
     for hop in ("Envoy", "chat  SendMessage", "chat  CreateChatCompletion", "asr  Recognize", "sql  Ask", "Triton"):
         assert hop in done.stdout
+    if demo_picture.possible():
+        assert "image  Generate" in done.stdout
+        assert "checker reads: " in done.stdout
     left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert f"{ROOT}/.parley/demo-" not in left
     assert parley(stack, "status").returncode == 0

@@ -19,7 +19,9 @@ from google.protobuf import struct_pb2
 
 from parley.asr.v1 import asr_pb2, asr_pb2_grpc
 from parley.chat.v1 import chat_pb2, chat_pb2_grpc
+from parley.image.v1 import image_pb2, image_pb2_grpc
 from parley.openai.v1 import openai_pb2, openai_pb2_grpc
+from parley.sdapi.v1 import sdapi_pb2, sdapi_pb2_grpc
 from parley.sql.v1 import knowledge_pb2, knowledge_pb2_grpc, sql_pb2, sql_pb2_grpc
 from services.mesh import errors, openai, server, settings
 
@@ -194,6 +196,38 @@ class Speech(asr_pb2_grpc.SpeechRecognitionServicer):
         return asr_pb2.RecognizeResponse(transcript=asr_pb2.Transcript(text=str(len(request.audio))))
 
 
+class Images(image_pb2_grpc.ImageServiceServicer):
+    """One picture, in two pieces."""
+
+    async def DownloadImage(
+        self, request: image_pb2.DownloadImageRequest, context: Context
+    ) -> AsyncIterator[image_pb2.DownloadImageResponse]:
+        """Bytes that are no text, with the headers of something that never changes."""
+        headers = {
+            "cache-control": "private, max-age=60, immutable",
+            "etag": '"1"',
+            "x-content-type-options": "nosniff",
+        }
+        await context.send_initial_metadata(tuple(headers.items()))
+        for piece in (b"\x89PNG", b"\0\xff"):
+            yield image_pb2.DownloadImageResponse(body=HttpBody(content_type="image/png", data=piece))
+
+
+class WebUi(sdapi_pb2_grpc.StableDiffusionServiceServicer):
+    """The façade of images for the web UI's clients."""
+
+    async def GetProgress(
+        self, request: sdapi_pb2.GetProgressRequest, context: Context
+    ) -> AsyncIterator[sdapi_pb2.GetProgressResponse]:
+        """Fails as the task says, with no shape of its own; else says what the client called us."""
+        await maybe_fail(context, request.id_task)
+        seen = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+        if request.id_task == "teapot":
+            await context.send_initial_metadata(((openai.STATUS_HEADER, "418"),))
+        body = openai.json_body(json.dumps({"host": seen.get("x-forwarded-host")}).encode())
+        yield sdapi_pb2.GetProgressResponse(body=body)
+
+
 def bound() -> list[server.Bound]:
     """Every service of the mesh."""
     return [
@@ -222,6 +256,16 @@ def bound() -> list[server.Bound]:
             asr_pb2_grpc.add_SpeechRecognitionServicer_to_server,
             Speech(),
             asr_pb2.DESCRIPTOR.services_by_name["SpeechRecognition"],
+        ),
+        server.Bound(
+            image_pb2_grpc.add_ImageServiceServicer_to_server,
+            Images(),
+            image_pb2.DESCRIPTOR.services_by_name["ImageService"],
+        ),
+        server.Bound(
+            sdapi_pb2_grpc.add_StableDiffusionServiceServicer_to_server,
+            WebUi(),
+            sdapi_pb2.DESCRIPTOR.services_by_name["StableDiffusionService"],
         ),
     ]
 

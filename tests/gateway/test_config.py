@@ -31,7 +31,7 @@ def test_deployments_differ_in_their_endpoints_only(tmp_path: Path) -> None:
     laptop, cluster = files(tmp_path / "laptop"), files(tmp_path / "cluster")
     assert set(laptop) == set(cluster)
     differing = {name for name in laptop if laptop[name] != cluster[name]}
-    assert differing == {"eds/chat.yaml", "eds/sql.yaml", "eds/asr.yaml"}
+    assert differing == {"eds/chat.yaml", "eds/sql.yaml", "eds/asr.yaml", "eds/image.yaml"}
     assert laptop["listener.yaml"] == (HERE / "listener.yaml").read_bytes()
 
 
@@ -100,6 +100,6 @@ def test_the_gateway_serves_its_page_and_its_document(client: httpx.Client) -> N
     assert document.text == openapi.TARGET.read_text()
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/healthz/chat", "/healthz/sql", "/healthz/asr"])
+@pytest.mark.parametrize("path", ["/healthz", "/healthz/chat", "/healthz/sql", "/healthz/asr", "/healthz/image"])
 def test_health_is_told(client: httpx.Client, path: str) -> None:
     assert client.get(path).status_code == 200

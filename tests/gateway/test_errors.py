@@ -149,6 +149,8 @@ def test_a_wrong_method_is_told(client: httpx.Client, template: str) -> None:
         answer = client.request(method, path)
         if path.startswith("/v1/"):
             assert envelope(answer, 405)["code"] == "unsupported", (method, path)
+        elif path.startswith(("/sdapi/", "/controlnet/")):
+            assert (answer.status_code, answer.json()) == (405, {"detail": "Method Not Allowed"}), (method, path)
         else:
             native(answer, 405, grpc.StatusCode.UNIMPLEMENTED)
 

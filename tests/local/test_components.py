@@ -30,5 +30,5 @@ def test_sql_asks_chats_providers_unless_it_has_its_own(
         monkeypatch.delenv(name, raising=False)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    told = service_environment(StackSettings(state=tmp_path), {"chat": 1, "sql": 2, "asr": 3}, 4)
+    told = service_environment(StackSettings(state=tmp_path), {"chat": 1, "sql": 2, "asr": 3, "image": 5}, 4)
     assert {name: value for name, value in told["sql"].items() if "PROVIDERS" in name} == passed

@@ -86,3 +86,12 @@ def test_the_openai_envelope_names_the_field_at_fault() -> None:
             "code": "invalid_argument",
         }
     }
+
+
+def test_a_facade_names_fields_as_its_clients_do() -> None:
+    fields = {"settings.count": "n", "settings": "", "images": "files"}
+    wrong = ("settings.count", "settings.prompt", "settings", "images[0].data", "imagesque")
+    error = errors.InvalidRequest([errors.FieldViolation(field, "no") for field in wrong])
+    errors.rename(error, fields)
+    assert [violation.field for violation in error.violations] == ["n", "prompt", "settings", "files[0].data", "imagesque"]
+    assert error.message == "n: no; prompt: no; settings: no; files[0].data: no; imagesque: no"

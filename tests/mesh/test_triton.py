@@ -118,7 +118,7 @@ async def test_a_stream_yields_every_response_and_ends(counting: triton.Triton) 
     with pytest.raises(errors.InvalidArgument, match="must not be negative") as caught:
         await numbers(counting, -2)
     assert caught.value.violations[0].field == "upto"
-    with pytest.raises(errors.ParleyError):
+    with pytest.raises(errors.NotFound, match="'nobody' is not loaded"):
         _ = [answer async for answer in counting.stream("nobody", {"upto": np.array([1], np.int32)}, within=20)]
 
 

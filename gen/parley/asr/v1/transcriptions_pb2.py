@@ -30,9 +30,10 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from parley.asr.v1 import asr_pb2 as parley_dot_asr_dot_v1_dot_asr__pb2
+from parley.options.v1 import options_pb2 as parley_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"parley/asr/v1/transcriptions.proto\x12\rparley.asr.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x17parley/asr/v1/asr.proto\"B\n\x16UploadRecordingRequest\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"\x88\x01\n\x17UploadRecordingResponse\x12\x1c\n\trecording\x18\x01 \x01(\tR\trecording\x12\x12\n\x04size\x18\x02 \x01(\x03R\x04size\x12;\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\"\xdc\x04\n\rTranscription\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12!\n\x0c\x64isplay_name\x18\x02 \x01(\tR\x0b\x64isplayName\x12\x16\n\x06source\x18\x03 \x01(\tR\x06source\x12\x38\n\x06\x63onfig\x18\x04 \x01(\x0b\x32 .parley.asr.v1.RecognitionConfigR\x06\x63onfig\x12\x37\n\x05state\x18\x05 \x01(\x0e\x32!.parley.asr.v1.TranscriptionStateR\x05state\x12\x1a\n\x08progress\x18\x06 \x01(\x01R\x08progress\x12\x37\n\tremaining\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationR\tremaining\x12\x1a\n\x08\x64uration\x18\x08 \x01(\x01R\x08\x64uration\x12#\n\rsegment_count\x18\t \x01(\x05R\x0csegmentCount\x12\x1a\n\x08\x61ttempts\x18\n \x01(\x05R\x08\x61ttempts\x12(\n\x05\x65rror\x18\x0b \x01(\x0b\x32\x12.google.rpc.StatusR\x05\x65rror\x12;\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x39\n\nstart_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\"\xca\x02\n\x1a\x43reateTranscriptionRequest\x12$\n\x05\x61udio\x18\x01 \x01(\x0c\x42\x0c\xbaH\tz\x07\x10\x01\x18\x80\x80\x80 H\x00R\x05\x61udio\x12\x46\n\trecording\x18\x02 \x01(\tB&\xbaH#r!2\x1f^recordings/[0-9a-zA-Z-]{1,64}$H\x00R\trecording\x12\x1e\n\x03uri\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xa0\x1fH\x00R\x03uri\x12\x38\n\x06\x63onfig\x18\x04 \x01(\x0b\x32 .parley.asr.v1.RecognitionConfigR\x06\x63onfig\x12+\n\x0c\x64isplay_name\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x0b\x64isplayName\x12&\n\nrequest_id\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18@R\trequestIdB\x0f\n\x06source\x12\x05\xbaH\x02\x08\x01\"a\n\x1b\x43reateTranscriptionResponse\x12\x42\n\rtranscription\x18\x01 \x01(\x0b\x32\x1c.parley.asr.v1.TranscriptionR\rtranscription\"]\n\x17GetTranscriptionRequest\x12\x42\n\x04name\x18\x01 \x01(\tB.\xe2\x41\x01\x02\xbaH\'r%2#^transcriptions/[0-9a-zA-Z-]{1,64}$R\x04name\"^\n\x18GetTranscriptionResponse\x12\x42\n\rtranscription\x18\x01 \x01(\x0b\x32\x1c.parley.asr.v1.TranscriptionR\rtranscription\"m\n\x19ListTranscriptionsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\"\x8a\x01\n\x1aListTranscriptionsResponse\x12\x44\n\x0etranscriptions\x18\x01 \x03(\x0b\x32\x1c.parley.asr.v1.TranscriptionR\x0etranscriptions\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x8d\x01\n\x19WatchTranscriptionRequest\x12\x42\n\x04name\x18\x01 \x01(\tB.\xe2\x41\x01\x02\xbaH\'r%2#^transcriptions/[0-9a-zA-Z-]{1,64}$R\x04name\x12,\n\rafter_segment\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x0c\x61\x66terSegment\"\x9f\x01\n\x1aWatchTranscriptionResponse\x12\x44\n\rtranscription\x18\x01 \x01(\x0b\x32\x1c.parley.asr.v1.TranscriptionH\x00R\rtranscription\x12\x32\n\x07segment\x18\x02 \x01(\x0b\x32\x16.parley.asr.v1.SegmentH\x00R\x07segmentB\x07\n\x05\x65vent\"`\n\x1a\x43\x61ncelTranscriptionRequest\x12\x42\n\x04name\x18\x01 \x01(\tB.\xe2\x41\x01\x02\xbaH\'r%2#^transcriptions/[0-9a-zA-Z-]{1,64}$R\x04name\"a\n\x1b\x43\x61ncelTranscriptionResponse\x12\x42\n\rtranscription\x18\x01 \x01(\x0b\x32\x1c.parley.asr.v1.TranscriptionR\rtranscription\"`\n\x1a\x44\x65leteTranscriptionRequest\x12\x42\n\x04name\x18\x01 \x01(\tB.\xe2\x41\x01\x02\xbaH\'r%2#^transcriptions/[0-9a-zA-Z-]{1,64}$R\x04name\"\x1d\n\x1b\x44\x65leteTranscriptionResponse\"Z\n\x14GetTranscriptRequest\x12\x42\n\x04name\x18\x01 \x01(\tB.\xe2\x41\x01\x02\xbaH\'r%2#^transcriptions/[0-9a-zA-Z-]{1,64}$R\x04name\"R\n\x15GetTranscriptResponse\x12\x39\n\ntranscript\x18\x01 \x01(\x0b\x32\x19.parley.asr.v1.TranscriptR\ntranscript\"\xa0\x01\n\x17\x45xportTranscriptRequest\x12\x42\n\x04name\x18\x01 \x01(\tB.\xe2\x41\x01\x02\xbaH\'r%2#^transcriptions/[0-9a-zA-Z-]{1,64}$R\x04name\x12\x41\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x1f.parley.asr.v1.TranscriptFormatB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x06\x66ormat\"D\n\x18\x45xportTranscriptResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"\xb5\x01\n\x14RenameSpeakerRequest\x12\x42\n\x04name\x18\x01 \x01(\tB.\xe2\x41\x01\x02\xbaH\'r%2#^transcriptions/[0-9a-zA-Z-]{1,64}$R\x04name\x12\'\n\x07speaker\x18\x02 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18\x64R\x07speaker\x12\x30\n\x0c\x64isplay_name\x18\x03 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18\x64R\x0b\x64isplayName\"K\n\x15RenameSpeakerResponse\x12\x32\n\x08speakers\x18\x01 \x03(\x0b\x32\x16.parley.asr.v1.SpeakerR\x08speakers\"\x85\x01\n\x18RevertEnhancementRequest\x12\x42\n\x04name\x18\x01 \x01(\tB.\xe2\x41\x01\x02\xbaH\'r%2#^transcriptions/[0-9a-zA-Z-]{1,64}$R\x04name\x12%\n\x08segments\x18\x02 \x03(\x03\x42\t\xbaH\x06\x92\x01\x03\x10\x90NR\x08segments\"@\n\x19RevertEnhancementResponse\x12#\n\rsegment_count\x18\x01 \x01(\x05R\x0csegmentCount*\xe0\x01\n\x12TranscriptionState\x12#\n\x1fTRANSCRIPTION_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTRANSCRIPTION_STATE_QUEUED\x10\x01\x12\x1f\n\x1bTRANSCRIPTION_STATE_RUNNING\x10\x02\x12!\n\x1dTRANSCRIPTION_STATE_SUCCEEDED\x10\x03\x12\x1e\n\x1aTRANSCRIPTION_STATE_FAILED\x10\x04\x12!\n\x1dTRANSCRIPTION_STATE_CANCELLED\x10\x05*\xbf\x02\n\x10TranscriptFormat\x12!\n\x1dTRANSCRIPT_FORMAT_UNSPECIFIED\x10\x00\x12\x1a\n\x16TRANSCRIPT_FORMAT_JSON\x10\x01\x12\x1a\n\x16TRANSCRIPT_FORMAT_TEXT\x10\x02\x12\x19\n\x15TRANSCRIPT_FORMAT_SRT\x10\x03\x12\x19\n\x15TRANSCRIPT_FORMAT_VTT\x10\x04\x12\"\n\x1eTRANSCRIPT_FORMAT_VERBOSE_JSON\x10\x05\x12#\n\x1fTRANSCRIPT_FORMAT_DIARIZED_JSON\x10\x06\x12\x1a\n\x16TRANSCRIPT_FORMAT_RTTM\x10\x07\x12\x19\n\x15TRANSCRIPT_FORMAT_CSV\x10\x08\x12\x1a\n\x16TRANSCRIPT_FORMAT_DOCX\x10\t2\x99\r\n\x14TranscriptionService\x12\x84\x01\n\x0fUploadRecording\x12%.parley.asr.v1.UploadRecordingRequest\x1a&.parley.asr.v1.UploadRecordingResponse\" \x82\xd3\xe4\x93\x02\x1a\"\x12/api/v1/recordings:\x04\x62ody(\x01\x12\x8f\x01\n\x13\x43reateTranscription\x12).parley.asr.v1.CreateTranscriptionRequest\x1a*.parley.asr.v1.CreateTranscriptionResponse\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/api/v1/transcriptions:\x01*\x12\x8c\x01\n\x10GetTranscription\x12&.parley.asr.v1.GetTranscriptionRequest\x1a\'.parley.asr.v1.GetTranscriptionResponse\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/api/v1/{name=transcriptions/*}\x12\x89\x01\n\x12ListTranscriptions\x12(.parley.asr.v1.ListTranscriptionsRequest\x1a).parley.asr.v1.ListTranscriptionsResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1/transcriptions\x12\x9a\x01\n\x12WatchTranscription\x12(.parley.asr.v1.WatchTranscriptionRequest\x1a).parley.asr.v1.WatchTranscriptionResponse\"-\x82\xd3\xe4\x93\x02\'\x12%/api/v1/{name=transcriptions/*}:watch0\x01\x12\x9f\x01\n\x13\x43\x61ncelTranscription\x12).parley.asr.v1.CancelTranscriptionRequest\x1a*.parley.asr.v1.CancelTranscriptionResponse\"1\x82\xd3\xe4\x93\x02+\"&/api/v1/{name=transcriptions/*}:cancel:\x01*\x12\x95\x01\n\x13\x44\x65leteTranscription\x12).parley.asr.v1.DeleteTranscriptionRequest\x1a*.parley.asr.v1.DeleteTranscriptionResponse\"\'\x82\xd3\xe4\x93\x02!*\x1f/api/v1/{name=transcriptions/*}\x12\x8e\x01\n\rGetTranscript\x12#.parley.asr.v1.GetTranscriptRequest\x1a$.parley.asr.v1.GetTranscriptResponse\"2\x82\xd3\xe4\x93\x02,\x12*/api/v1/{name=transcriptions/*}/transcript\x12\xa6\x01\n\x10\x45xportTranscript\x12&.parley.asr.v1.ExportTranscriptRequest\x1a\'.parley.asr.v1.ExportTranscriptResponse\"?\x82\xd3\xe4\x93\x02\x39\x12\x31/api/v1/{name=transcriptions/*}/transcript:exportb\x04\x62ody0\x01\x12\x94\x01\n\rRenameSpeaker\x12#.parley.asr.v1.RenameSpeakerRequest\x1a$.parley.asr.v1.RenameSpeakerResponse\"8\x82\xd3\xe4\x93\x02\x32\"-/api/v1/{name=transcriptions/*}:renameSpeaker:\x01*\x12\xa4\x01\n\x11RevertEnhancement\x12\'.parley.asr.v1.RevertEnhancementRequest\x1a(.parley.asr.v1.RevertEnhancementResponse\"<\x82\xd3\xe4\x93\x02\x36\"1/api/v1/{name=transcriptions/*}:revertEnhancement:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"parley/asr/v1/transcriptions.proto\x12\rparley.asr.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x17parley/asr/v1/asr.proto\x1a\x1fparley/options/v1/options.proto\"B\n\x16UploadRecordingRequest\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"\x88\x01\n\x17UploadRecordingResponse\x12\x1c\n\trecording\x18\x01 \x01(\tR\trecording\x12\x12\n\x04size\x18\x02 \x01(\x03R\x04size\x12;\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\"\xdc\x04\n\rTranscription\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12!\n\x0c\x64isplay_name\x18\x02 \x01(\tR\x0b\x64isplayName\x12\x16\n\x06source\x18\x03 \x01(\tR\x06source\x12\x38\n\x06\x63onfig\x18\x04 \x01(\x0b\x32 .parley.asr.v1.RecognitionConfigR\x06\x63onfig\x12\x37\n\x05state\x18\x05 \x01(\x0e\x32!.parley.asr.v1.TranscriptionStateR\x05state\x12\x1a\n\x08progress\x18\x06 \x01(\x01R\x08progress\x12\x37\n\tremaining\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationR\tremaining\x12\x1a\n\x08\x64uration\x18\x08 \x01(\x01R\x08\x64uration\x12#\n\rsegment_count\x18\t \x01(\x05R\x0csegmentCount\x12\x1a\n\x08\x61ttempts\x18\n \x01(\x05R\x08\x61ttempts\x12(\n\x05\x65rror\x18\x0b \x01(\x0b\x32\x12.google.rpc.StatusR\x05\x65rror\x12;\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x39\n\nstart_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\"\xca\x02\n\x1a\x43reateTranscriptionRequest\x12$\n\x05\x61udio\x18\x01 \x01(\x0c\x42\x0c\xbaH\tz\x07\x10\x01\x18\x80\x80\x80 H\x00R\x05\x61udio\x12\x46\n\trecording\x18\x02 \x01(\tB&\xbaH#r!2\x1f^recordings/[0-9a-zA-Z-]{1,64}$H\x00R\trecording\x12\x1e\n\x03uri\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xa0\x1fH\x00R\x03uri\x12\x38\n\x06\x63onfig\x18\x04 \x01(\x0b\x32 .parley.asr.v1.RecognitionConfigR\x06\x63onfig\x12+\n\x0c\x64isplay_name\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x0b\x64isplayName\x12&\n\nrequest_id\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18@R\trequestIdB\x0f\n\x06source\x12\x05\xbaH\x02\x08\x01\"a\n\x1b\x43reateTranscriptionResponse\x12\x42\n\rtranscription\x18\x01 \x01(\x0b\x32\x1c.parley.asr.v1.TranscriptionR\rtranscription\"]\n\x17GetTranscriptionRequest\x12\x42\n\x04name\x18\x01 \x01(\tB.\xe2\x41\x01\x02\xbaH\'r%2#^transcriptions/[0-9a-zA-Z-]{1,64}$R\x04name\"^\n\x18GetTranscriptionResponse\x12\x42\n\rtranscription\x18\x01 \x01(\x0b\x32\x1c.parley.asr.v1.TranscriptionR\rtranscription\"m\n\x19ListTranscriptionsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\"\x8a\x01\n\x1aListTranscriptionsResponse\x12\x44\n\x0etranscriptions\x18\x01 \x03(\x0b\x32\x1c.parley.asr.v1.TranscriptionR\x0etranscriptions\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x8d\x01\n\x19WatchTranscriptionRequest\x12\x42\n\x04name\x18\x01 \x01(\tB.\xe2\x41\x01\x02\xbaH\'r%2#^transcriptions/[0-9a-zA-Z-]{1,64}$R\x04name\x12,\n\rafter_segment\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x0c\x61\x66terSegment\"\x9f\x01\n\x1aWatchTranscriptionResponse\x12\x44\n\rtranscription\x18\x01 \x01(\x0b\x32\x1c.parley.asr.v1.TranscriptionH\x00R\rtranscription\x12\x32\n\x07segment\x18\x02 \x01(\x0b\x32\x16.parley.asr.v1.SegmentH\x00R\x07segmentB\x07\n\x05\x65vent\"`\n\x1a\x43\x61ncelTranscriptionRequest\x12\x42\n\x04name\x18\x01 \x01(\tB.\xe2\x41\x01\x02\xbaH\'r%2#^transcriptions/[0-9a-zA-Z-]{1,64}$R\x04name\"a\n\x1b\x43\x61ncelTranscriptionResponse\x12\x42\n\rtranscription\x18\x01 \x01(\x0b\x32\x1c.parley.asr.v1.TranscriptionR\rtranscription\"`\n\x1a\x44\x65leteTranscriptionRequest\x12\x42\n\x04name\x18\x01 \x01(\tB.\xe2\x41\x01\x02\xbaH\'r%2#^transcriptions/[0-9a-zA-Z-]{1,64}$R\x04name\"\x1d\n\x1b\x44\x65leteTranscriptionResponse\"Z\n\x14GetTranscriptRequest\x12\x42\n\x04name\x18\x01 \x01(\tB.\xe2\x41\x01\x02\xbaH\'r%2#^transcriptions/[0-9a-zA-Z-]{1,64}$R\x04name\"R\n\x15GetTranscriptResponse\x12\x39\n\ntranscript\x18\x01 \x01(\x0b\x32\x19.parley.asr.v1.TranscriptR\ntranscript\"\xa0\x01\n\x17\x45xportTranscriptRequest\x12\x42\n\x04name\x18\x01 \x01(\tB.\xe2\x41\x01\x02\xbaH\'r%2#^transcriptions/[0-9a-zA-Z-]{1,64}$R\x04name\x12\x41\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x1f.parley.asr.v1.TranscriptFormatB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x06\x66ormat\"D\n\x18\x45xportTranscriptResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"\xb5\x01\n\x14RenameSpeakerRequest\x12\x42\n\x04name\x18\x01 \x01(\tB.\xe2\x41\x01\x02\xbaH\'r%2#^transcriptions/[0-9a-zA-Z-]{1,64}$R\x04name\x12\'\n\x07speaker\x18\x02 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18\x64R\x07speaker\x12\x30\n\x0c\x64isplay_name\x18\x03 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18\x64R\x0b\x64isplayName\"K\n\x15RenameSpeakerResponse\x12\x32\n\x08speakers\x18\x01 \x03(\x0b\x32\x16.parley.asr.v1.SpeakerR\x08speakers\"\x85\x01\n\x18RevertEnhancementRequest\x12\x42\n\x04name\x18\x01 \x01(\tB.\xe2\x41\x01\x02\xbaH\'r%2#^transcriptions/[0-9a-zA-Z-]{1,64}$R\x04name\x12%\n\x08segments\x18\x02 \x03(\x03\x42\t\xbaH\x06\x92\x01\x03\x10\x90NR\x08segments\"@\n\x19RevertEnhancementResponse\x12#\n\rsegment_count\x18\x01 \x01(\x05R\x0csegmentCount*\xe0\x01\n\x12TranscriptionState\x12#\n\x1fTRANSCRIPTION_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTRANSCRIPTION_STATE_QUEUED\x10\x01\x12\x1f\n\x1bTRANSCRIPTION_STATE_RUNNING\x10\x02\x12!\n\x1dTRANSCRIPTION_STATE_SUCCEEDED\x10\x03\x12\x1e\n\x1aTRANSCRIPTION_STATE_FAILED\x10\x04\x12!\n\x1dTRANSCRIPTION_STATE_CANCELLED\x10\x05*\xbf\x02\n\x10TranscriptFormat\x12!\n\x1dTRANSCRIPT_FORMAT_UNSPECIFIED\x10\x00\x12\x1a\n\x16TRANSCRIPT_FORMAT_JSON\x10\x01\x12\x1a\n\x16TRANSCRIPT_FORMAT_TEXT\x10\x02\x12\x19\n\x15TRANSCRIPT_FORMAT_SRT\x10\x03\x12\x19\n\x15TRANSCRIPT_FORMAT_VTT\x10\x04\x12\"\n\x1eTRANSCRIPT_FORMAT_VERBOSE_JSON\x10\x05\x12#\n\x1fTRANSCRIPT_FORMAT_DIARIZED_JSON\x10\x06\x12\x1a\n\x16TRANSCRIPT_FORMAT_RTTM\x10\x07\x12\x19\n\x15TRANSCRIPT_FORMAT_CSV\x10\x08\x12\x1a\n\x16TRANSCRIPT_FORMAT_DOCX\x10\t2\xfc\r\n\x14TranscriptionService\x12\x8d\x01\n\x0fUploadRecording\x12%.parley.asr.v1.UploadRecordingRequest\x1a&.parley.asr.v1.UploadRecordingResponse\")\xba\xe2\x18\x05\n\x03\x61sr\x82\xd3\xe4\x93\x02\x1a\"\x12/api/v1/recordings:\x04\x62ody(\x01\x12\x98\x01\n\x13\x43reateTranscription\x12).parley.asr.v1.CreateTranscriptionRequest\x1a*.parley.asr.v1.CreateTranscriptionResponse\"*\xba\xe2\x18\x05\n\x03\x61sr\x82\xd3\xe4\x93\x02\x1b\"\x16/api/v1/transcriptions:\x01*\x12\x95\x01\n\x10GetTranscription\x12&.parley.asr.v1.GetTranscriptionRequest\x1a\'.parley.asr.v1.GetTranscriptionResponse\"0\xba\xe2\x18\x05\n\x03\x61sr\x82\xd3\xe4\x93\x02!\x12\x1f/api/v1/{name=transcriptions/*}\x12\x92\x01\n\x12ListTranscriptions\x12(.parley.asr.v1.ListTranscriptionsRequest\x1a).parley.asr.v1.ListTranscriptionsResponse\"\'\xba\xe2\x18\x05\n\x03\x61sr\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1/transcriptions\x12\xa3\x01\n\x12WatchTranscription\x12(.parley.asr.v1.WatchTranscriptionRequest\x1a).parley.asr.v1.WatchTranscriptionResponse\"6\xba\xe2\x18\x05\n\x03\x61sr\x82\xd3\xe4\x93\x02\'\x12%/api/v1/{name=transcriptions/*}:watch0\x01\x12\xa8\x01\n\x13\x43\x61ncelTranscription\x12).parley.asr.v1.CancelTranscriptionRequest\x1a*.parley.asr.v1.CancelTranscriptionResponse\":\xba\xe2\x18\x05\n\x03\x61sr\x82\xd3\xe4\x93\x02+\"&/api/v1/{name=transcriptions/*}:cancel:\x01*\x12\x9e\x01\n\x13\x44\x65leteTranscription\x12).parley.asr.v1.DeleteTranscriptionRequest\x1a*.parley.asr.v1.DeleteTranscriptionResponse\"0\xba\xe2\x18\x05\n\x03\x61sr\x82\xd3\xe4\x93\x02!*\x1f/api/v1/{name=transcriptions/*}\x12\x97\x01\n\rGetTranscript\x12#.parley.asr.v1.GetTranscriptRequest\x1a$.parley.asr.v1.GetTranscriptResponse\";\xba\xe2\x18\x05\n\x03\x61sr\x82\xd3\xe4\x93\x02,\x12*/api/v1/{name=transcriptions/*}/transcript\x12\xaf\x01\n\x10\x45xportTranscript\x12&.parley.asr.v1.ExportTranscriptRequest\x1a\'.parley.asr.v1.ExportTranscriptResponse\"H\xba\xe2\x18\x05\n\x03\x61sr\x82\xd3\xe4\x93\x02\x39\x12\x31/api/v1/{name=transcriptions/*}/transcript:exportb\x04\x62ody0\x01\x12\x9d\x01\n\rRenameSpeaker\x12#.parley.asr.v1.RenameSpeakerRequest\x1a$.parley.asr.v1.RenameSpeakerResponse\"A\xba\xe2\x18\x05\n\x03\x61sr\x82\xd3\xe4\x93\x02\x32\"-/api/v1/{name=transcriptions/*}:renameSpeaker:\x01*\x12\xad\x01\n\x11RevertEnhancement\x12\'.parley.asr.v1.RevertEnhancementRequest\x1a(.parley.asr.v1.RevertEnhancementResponse\"E\xba\xe2\x18\x05\n\x03\x61sr\x82\xd3\xe4\x93\x02\x36\"1/api/v1/{name=transcriptions/*}:revertEnhancement:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -82,77 +83,77 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVERTENHANCEMENTREQUEST'].fields_by_name['segments']._loaded_options = None
   _globals['_REVERTENHANCEMENTREQUEST'].fields_by_name['segments']._serialized_options = b'\272H\006\222\001\003\020\220N'
   _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['UploadRecording']._loaded_options = None
-  _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['UploadRecording']._serialized_options = b'\202\323\344\223\002\032\"\022/api/v1/recordings:\004body'
+  _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['UploadRecording']._serialized_options = b'\272\342\030\005\n\003asr\202\323\344\223\002\032\"\022/api/v1/recordings:\004body'
   _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['CreateTranscription']._loaded_options = None
-  _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['CreateTranscription']._serialized_options = b'\202\323\344\223\002\033\"\026/api/v1/transcriptions:\001*'
+  _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['CreateTranscription']._serialized_options = b'\272\342\030\005\n\003asr\202\323\344\223\002\033\"\026/api/v1/transcriptions:\001*'
   _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['GetTranscription']._loaded_options = None
-  _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['GetTranscription']._serialized_options = b'\202\323\344\223\002!\022\037/api/v1/{name=transcriptions/*}'
+  _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['GetTranscription']._serialized_options = b'\272\342\030\005\n\003asr\202\323\344\223\002!\022\037/api/v1/{name=transcriptions/*}'
   _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['ListTranscriptions']._loaded_options = None
-  _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['ListTranscriptions']._serialized_options = b'\202\323\344\223\002\030\022\026/api/v1/transcriptions'
+  _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['ListTranscriptions']._serialized_options = b'\272\342\030\005\n\003asr\202\323\344\223\002\030\022\026/api/v1/transcriptions'
   _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['WatchTranscription']._loaded_options = None
-  _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['WatchTranscription']._serialized_options = b'\202\323\344\223\002\'\022%/api/v1/{name=transcriptions/*}:watch'
+  _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['WatchTranscription']._serialized_options = b'\272\342\030\005\n\003asr\202\323\344\223\002\'\022%/api/v1/{name=transcriptions/*}:watch'
   _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['CancelTranscription']._loaded_options = None
-  _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['CancelTranscription']._serialized_options = b'\202\323\344\223\002+\"&/api/v1/{name=transcriptions/*}:cancel:\001*'
+  _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['CancelTranscription']._serialized_options = b'\272\342\030\005\n\003asr\202\323\344\223\002+\"&/api/v1/{name=transcriptions/*}:cancel:\001*'
   _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['DeleteTranscription']._loaded_options = None
-  _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['DeleteTranscription']._serialized_options = b'\202\323\344\223\002!*\037/api/v1/{name=transcriptions/*}'
+  _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['DeleteTranscription']._serialized_options = b'\272\342\030\005\n\003asr\202\323\344\223\002!*\037/api/v1/{name=transcriptions/*}'
   _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['GetTranscript']._loaded_options = None
-  _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['GetTranscript']._serialized_options = b'\202\323\344\223\002,\022*/api/v1/{name=transcriptions/*}/transcript'
+  _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['GetTranscript']._serialized_options = b'\272\342\030\005\n\003asr\202\323\344\223\002,\022*/api/v1/{name=transcriptions/*}/transcript'
   _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['ExportTranscript']._loaded_options = None
-  _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['ExportTranscript']._serialized_options = b'\202\323\344\223\0029\0221/api/v1/{name=transcriptions/*}/transcript:exportb\004body'
+  _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['ExportTranscript']._serialized_options = b'\272\342\030\005\n\003asr\202\323\344\223\0029\0221/api/v1/{name=transcriptions/*}/transcript:exportb\004body'
   _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['RenameSpeaker']._loaded_options = None
-  _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['RenameSpeaker']._serialized_options = b'\202\323\344\223\0022\"-/api/v1/{name=transcriptions/*}:renameSpeaker:\001*'
+  _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['RenameSpeaker']._serialized_options = b'\272\342\030\005\n\003asr\202\323\344\223\0022\"-/api/v1/{name=transcriptions/*}:renameSpeaker:\001*'
   _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['RevertEnhancement']._loaded_options = None
-  _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['RevertEnhancement']._serialized_options = b'\202\323\344\223\0026\"1/api/v1/{name=transcriptions/*}:revertEnhancement:\001*'
-  _globals['_TRANSCRIPTIONSTATE']._serialized_start=3481
-  _globals['_TRANSCRIPTIONSTATE']._serialized_end=3705
-  _globals['_TRANSCRIPTFORMAT']._serialized_start=3708
-  _globals['_TRANSCRIPTFORMAT']._serialized_end=4027
-  _globals['_UPLOADRECORDINGREQUEST']._serialized_start=287
-  _globals['_UPLOADRECORDINGREQUEST']._serialized_end=353
-  _globals['_UPLOADRECORDINGRESPONSE']._serialized_start=356
-  _globals['_UPLOADRECORDINGRESPONSE']._serialized_end=492
-  _globals['_TRANSCRIPTION']._serialized_start=495
-  _globals['_TRANSCRIPTION']._serialized_end=1099
-  _globals['_CREATETRANSCRIPTIONREQUEST']._serialized_start=1102
-  _globals['_CREATETRANSCRIPTIONREQUEST']._serialized_end=1432
-  _globals['_CREATETRANSCRIPTIONRESPONSE']._serialized_start=1434
-  _globals['_CREATETRANSCRIPTIONRESPONSE']._serialized_end=1531
-  _globals['_GETTRANSCRIPTIONREQUEST']._serialized_start=1533
-  _globals['_GETTRANSCRIPTIONREQUEST']._serialized_end=1626
-  _globals['_GETTRANSCRIPTIONRESPONSE']._serialized_start=1628
-  _globals['_GETTRANSCRIPTIONRESPONSE']._serialized_end=1722
-  _globals['_LISTTRANSCRIPTIONSREQUEST']._serialized_start=1724
-  _globals['_LISTTRANSCRIPTIONSREQUEST']._serialized_end=1833
-  _globals['_LISTTRANSCRIPTIONSRESPONSE']._serialized_start=1836
-  _globals['_LISTTRANSCRIPTIONSRESPONSE']._serialized_end=1974
-  _globals['_WATCHTRANSCRIPTIONREQUEST']._serialized_start=1977
-  _globals['_WATCHTRANSCRIPTIONREQUEST']._serialized_end=2118
-  _globals['_WATCHTRANSCRIPTIONRESPONSE']._serialized_start=2121
-  _globals['_WATCHTRANSCRIPTIONRESPONSE']._serialized_end=2280
-  _globals['_CANCELTRANSCRIPTIONREQUEST']._serialized_start=2282
-  _globals['_CANCELTRANSCRIPTIONREQUEST']._serialized_end=2378
-  _globals['_CANCELTRANSCRIPTIONRESPONSE']._serialized_start=2380
-  _globals['_CANCELTRANSCRIPTIONRESPONSE']._serialized_end=2477
-  _globals['_DELETETRANSCRIPTIONREQUEST']._serialized_start=2479
-  _globals['_DELETETRANSCRIPTIONREQUEST']._serialized_end=2575
-  _globals['_DELETETRANSCRIPTIONRESPONSE']._serialized_start=2577
-  _globals['_DELETETRANSCRIPTIONRESPONSE']._serialized_end=2606
-  _globals['_GETTRANSCRIPTREQUEST']._serialized_start=2608
-  _globals['_GETTRANSCRIPTREQUEST']._serialized_end=2698
-  _globals['_GETTRANSCRIPTRESPONSE']._serialized_start=2700
-  _globals['_GETTRANSCRIPTRESPONSE']._serialized_end=2782
-  _globals['_EXPORTTRANSCRIPTREQUEST']._serialized_start=2785
-  _globals['_EXPORTTRANSCRIPTREQUEST']._serialized_end=2945
-  _globals['_EXPORTTRANSCRIPTRESPONSE']._serialized_start=2947
-  _globals['_EXPORTTRANSCRIPTRESPONSE']._serialized_end=3015
-  _globals['_RENAMESPEAKERREQUEST']._serialized_start=3018
-  _globals['_RENAMESPEAKERREQUEST']._serialized_end=3199
-  _globals['_RENAMESPEAKERRESPONSE']._serialized_start=3201
-  _globals['_RENAMESPEAKERRESPONSE']._serialized_end=3276
-  _globals['_REVERTENHANCEMENTREQUEST']._serialized_start=3279
-  _globals['_REVERTENHANCEMENTREQUEST']._serialized_end=3412
-  _globals['_REVERTENHANCEMENTRESPONSE']._serialized_start=3414
-  _globals['_REVERTENHANCEMENTRESPONSE']._serialized_end=3478
-  _globals['_TRANSCRIPTIONSERVICE']._serialized_start=4030
-  _globals['_TRANSCRIPTIONSERVICE']._serialized_end=5719
+  _globals['_TRANSCRIPTIONSERVICE'].methods_by_name['RevertEnhancement']._serialized_options = b'\272\342\030\005\n\003asr\202\323\344\223\0026\"1/api/v1/{name=transcriptions/*}:revertEnhancement:\001*'
+  _globals['_TRANSCRIPTIONSTATE']._serialized_start=3514
+  _globals['_TRANSCRIPTIONSTATE']._serialized_end=3738
+  _globals['_TRANSCRIPTFORMAT']._serialized_start=3741
+  _globals['_TRANSCRIPTFORMAT']._serialized_end=4060
+  _globals['_UPLOADRECORDINGREQUEST']._serialized_start=320
+  _globals['_UPLOADRECORDINGREQUEST']._serialized_end=386
+  _globals['_UPLOADRECORDINGRESPONSE']._serialized_start=389
+  _globals['_UPLOADRECORDINGRESPONSE']._serialized_end=525
+  _globals['_TRANSCRIPTION']._serialized_start=528
+  _globals['_TRANSCRIPTION']._serialized_end=1132
+  _globals['_CREATETRANSCRIPTIONREQUEST']._serialized_start=1135
+  _globals['_CREATETRANSCRIPTIONREQUEST']._serialized_end=1465
+  _globals['_CREATETRANSCRIPTIONRESPONSE']._serialized_start=1467
+  _globals['_CREATETRANSCRIPTIONRESPONSE']._serialized_end=1564
+  _globals['_GETTRANSCRIPTIONREQUEST']._serialized_start=1566
+  _globals['_GETTRANSCRIPTIONREQUEST']._serialized_end=1659
+  _globals['_GETTRANSCRIPTIONRESPONSE']._serialized_start=1661
+  _globals['_GETTRANSCRIPTIONRESPONSE']._serialized_end=1755
+  _globals['_LISTTRANSCRIPTIONSREQUEST']._serialized_start=1757
+  _globals['_LISTTRANSCRIPTIONSREQUEST']._serialized_end=1866
+  _globals['_LISTTRANSCRIPTIONSRESPONSE']._serialized_start=1869
+  _globals['_LISTTRANSCRIPTIONSRESPONSE']._serialized_end=2007
+  _globals['_WATCHTRANSCRIPTIONREQUEST']._serialized_start=2010
+  _globals['_WATCHTRANSCRIPTIONREQUEST']._serialized_end=2151
+  _globals['_WATCHTRANSCRIPTIONRESPONSE']._serialized_start=2154
+  _globals['_WATCHTRANSCRIPTIONRESPONSE']._serialized_end=2313
+  _globals['_CANCELTRANSCRIPTIONREQUEST']._serialized_start=2315
+  _globals['_CANCELTRANSCRIPTIONREQUEST']._serialized_end=2411
+  _globals['_CANCELTRANSCRIPTIONRESPONSE']._serialized_start=2413
+  _globals['_CANCELTRANSCRIPTIONRESPONSE']._serialized_end=2510
+  _globals['_DELETETRANSCRIPTIONREQUEST']._serialized_start=2512
+  _globals['_DELETETRANSCRIPTIONREQUEST']._serialized_end=2608
+  _globals['_DELETETRANSCRIPTIONRESPONSE']._serialized_start=2610
+  _globals['_DELETETRANSCRIPTIONRESPONSE']._serialized_end=2639
+  _globals['_GETTRANSCRIPTREQUEST']._serialized_start=2641
+  _globals['_GETTRANSCRIPTREQUEST']._serialized_end=2731
+  _globals['_GETTRANSCRIPTRESPONSE']._serialized_start=2733
+  _globals['_GETTRANSCRIPTRESPONSE']._serialized_end=2815
+  _globals['_EXPORTTRANSCRIPTREQUEST']._serialized_start=2818
+  _globals['_EXPORTTRANSCRIPTREQUEST']._serialized_end=2978
+  _globals['_EXPORTTRANSCRIPTRESPONSE']._serialized_start=2980
+  _globals['_EXPORTTRANSCRIPTRESPONSE']._serialized_end=3048
+  _globals['_RENAMESPEAKERREQUEST']._serialized_start=3051
+  _globals['_RENAMESPEAKERREQUEST']._serialized_end=3232
+  _globals['_RENAMESPEAKERRESPONSE']._serialized_start=3234
+  _globals['_RENAMESPEAKERRESPONSE']._serialized_end=3309
+  _globals['_REVERTENHANCEMENTREQUEST']._serialized_start=3312
+  _globals['_REVERTENHANCEMENTREQUEST']._serialized_end=3445
+  _globals['_REVERTENHANCEMENTRESPONSE']._serialized_start=3447
+  _globals['_REVERTENHANCEMENTRESPONSE']._serialized_end=3511
+  _globals['_TRANSCRIPTIONSERVICE']._serialized_start=4063
+  _globals['_TRANSCRIPTIONSERVICE']._serialized_end=5851
 # @@protoc_insertion_point(module_scope)

@@ -32,10 +32,11 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from parley.asr.v1 import asr_pb2 as parley_dot_asr_dot_v1_dot_asr__pb2
 from parley.image.v1 import image_pb2 as parley_dot_image_dot_v1_dot_image__pb2
+from parley.options.v1 import options_pb2 as parley_dot_options_dot_v1_dot_options__pb2
 from parley.sql.v1 import sql_pb2 as parley_dot_sql_dot_v1_dot_sql__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19parley/chat/v1/chat.proto\x12\x0eparley.chat.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x17parley/asr/v1/asr.proto\x1a\x1bparley/image/v1/image.proto\x1a\x17parley/sql/v1/sql.proto\"\xbd\x02\n\x0c\x43onversation\x12\x1f\n\x04name\x18\x01 \x01(\tB\x0b\xe2\x41\x01\x08\xbaH\x04r\x02\x18PR\x04name\x12\x1e\n\x05title\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x05title\x12\x1e\n\x05model\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x05model\x12\x46\n\x08\x64\x61tabase\x18\x04 \x01(\tB*\xbaH\'r%2#^(databases/[a-z][a-z0-9-]{0,62})?$R\x08\x64\x61tabase\x12\x41\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\"]\n\x19\x43reateConversationRequest\x12@\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1c.parley.chat.v1.ConversationR\x0c\x63onversation\"^\n\x1a\x43reateConversationResponse\x12@\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1c.parley.chat.v1.ConversationR\x0c\x63onversation\"[\n\x16GetConversationRequest\x12\x41\n\x04name\x18\x01 \x01(\tB-\xe2\x41\x01\x02\xbaH&r$2\"^conversations/[0-9a-zA-Z-]{1,64}$R\x04name\"[\n\x17GetConversationResponse\x12@\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1c.parley.chat.v1.ConversationR\x0c\x63onversation\"l\n\x18ListConversationsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\"\x87\x01\n\x19ListConversationsResponse\x12\x42\n\rconversations\x18\x01 \x03(\x0b\x32\x1c.parley.chat.v1.ConversationR\rconversations\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa6\x01\n\x19UpdateConversationRequest\x12L\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1c.parley.chat.v1.ConversationB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x0c\x63onversation\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskR\nupdateMask\"^\n\x1aUpdateConversationResponse\x12@\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1c.parley.chat.v1.ConversationR\x0c\x63onversation\"^\n\x19\x44\x65leteConversationRequest\x12\x41\n\x04name\x18\x01 \x01(\tB-\xe2\x41\x01\x02\xbaH&r$2\"^conversations/[0-9a-zA-Z-]{1,64}$R\x04name\"\x1c\n\x1a\x44\x65leteConversationResponse\"\x86\x03\n\x12SendMessageRequest\x12Q\n\x0c\x63onversation\x18\x01 \x01(\tB-\xe2\x41\x01\x02\xbaH&r$2\"^conversations/[0-9a-zA-Z-]{1,64}$R\x0c\x63onversation\x12\x1d\n\x04text\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x18\xa0\x8d\x06R\x04text\x12\x46\n\x0b\x61ttachments\x18\x03 \x03(\x0b\x32\x1a.parley.chat.v1.AttachmentB\x08\xbaH\x05\x92\x01\x02\x10\x04R\x0b\x61ttachments\x12\x1e\n\x05model\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x05model\x12\x46\n\x08\x64\x61tabase\x18\x05 \x01(\tB*\xbaH\'r%2#^(databases/[a-z][a-z0-9-]{0,62})?$R\x08\x64\x61tabase\x12N\n\x0eparent_message\x18\x06 \x01(\tB\'\xbaH$r\"2 ^(messages/[0-9a-zA-Z-]{1,64})?$R\rparentMessage\"\x88\x01\n\nAttachment\x12$\n\x08\x66ilename\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01R\x08\x66ilename\x12,\n\x0c\x63ontent_type\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\x0b\x63ontentType\x12&\n\x07\x63ontent\x18\x03 \x01(\x0c\x42\x0c\xbaH\tz\x07\x10\x01\x18\x80\x80\x80\x10R\x07\x63ontent\"\x83\x04\n\x13SendMessageResponse\x12\x1a\n\x08sequence\x18\x01 \x01(\x03R\x08sequence\x12=\n\x07started\x18\x02 \x01(\x0b\x32!.parley.chat.v1.GenerationStartedH\x00R\x07started\x12:\n\ntext_delta\x18\x03 \x01(\x0b\x32\x19.parley.chat.v1.TextDeltaH\x00R\ttextDelta\x12\x37\n\ttool_call\x18\x04 \x01(\x0b\x32\x18.parley.chat.v1.ToolCallH\x00R\x08toolCall\x12=\n\x0btool_result\x18\x05 \x01(\x0b\x32\x1a.parley.chat.v1.ToolResultH\x00R\ntoolResult\x12-\n\x05usage\x18\x06 \x01(\x0b\x32\x15.parley.chat.v1.UsageH\x00R\x05usage\x12\x34\n\x04\x64one\x18\x07 \x01(\x0b\x32\x1e.parley.chat.v1.GenerationDoneH\x00R\x04\x64one\x12*\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x05\x65rror\x12\x43\n\rtool_progress\x18\t \x01(\x0b\x32\x1c.parley.chat.v1.ToolProgressH\x00R\x0ctoolProgressB\x07\n\x05\x65vent\"\x9f\x01\n\x11GenerationStarted\x12\x1e\n\ngeneration\x18\x01 \x01(\tR\ngeneration\x12:\n\x0cuser_message\x18\x02 \x01(\x0b\x32\x17.parley.chat.v1.MessageR\x0buserMessage\x12\x18\n\x07message\x18\x03 \x01(\tR\x07message\x12\x14\n\x05model\x18\x04 \x01(\tR\x05model\"\x1f\n\tTextDelta\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\"e\n\x08ToolCall\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04tool\x18\x02 \x01(\tR\x04tool\x12\x35\n\targuments\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructR\targuments\"\xb0\x01\n\x0cToolProgress\x12\x17\n\x07\x63\x61ll_id\x18\x01 \x01(\tR\x06\x63\x61llId\x12\x1a\n\x08progress\x18\x02 \x01(\x01R\x08progress\x12\x37\n\tremaining\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\tremaining\x12\x32\n\x07preview\x18\x04 \x01(\x0b\x32\x18.parley.image.v1.PreviewR\x07preview\"\xc7\x02\n\nToolResult\x12\x17\n\x07\x63\x61ll_id\x18\x01 \x01(\tR\x06\x63\x61llId\x12\x33\n\x07\x65lapsed\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07\x65lapsed\x12\x32\n\x05table\x18\x03 \x01(\x0b\x32\x1a.parley.sql.v1.ResultTableH\x00R\x05table\x12;\n\ntranscript\x18\x04 \x01(\x0b\x32\x19.parley.asr.v1.TranscriptH\x00R\ntranscript\x12\x14\n\x04text\x18\x05 \x01(\tH\x00R\x04text\x12*\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x05\x65rror\x12.\n\x05image\x18\x07 \x01(\x0b\x32\x16.parley.image.v1.ImageH\x00R\x05imageB\x08\n\x06result\"Y\n\x05Usage\x12#\n\rprompt_tokens\x18\x01 \x01(\x03R\x0cpromptTokens\x12+\n\x11\x63ompletion_tokens\x18\x02 \x01(\x03R\x10\x63ompletionTokens\"\x86\x01\n\x0eGenerationDone\x12\x31\n\x07message\x18\x01 \x01(\x0b\x32\x17.parley.chat.v1.MessageR\x07message\x12\x41\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x1c.parley.chat.v1.FinishReasonR\x0c\x66inishReason\"\xf0\x03\n\x07Message\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12%\n\x0eparent_message\x18\x02 \x01(\tR\rparentMessage\x12(\n\x04role\x18\x03 \x01(\x0e\x32\x14.parley.chat.v1.RoleR\x04role\x12\x12\n\x04text\x18\x04 \x01(\tR\x04text\x12\x37\n\ntool_calls\x18\x05 \x03(\x0b\x32\x18.parley.chat.v1.ToolCallR\ttoolCalls\x12=\n\x0ctool_results\x18\x06 \x03(\x0b\x32\x1a.parley.chat.v1.ToolResultR\x0btoolResults\x12\x32\n\x05state\x18\x07 \x01(\x0e\x32\x1c.parley.chat.v1.MessageStateR\x05state\x12\x14\n\x05model\x18\x08 \x01(\tR\x05model\x12+\n\x05usage\x18\t \x01(\x0b\x32\x15.parley.chat.v1.UsageR\x05usage\x12;\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12@\n\x0b\x61ttachments\x18\x0b \x03(\x0b\x32\x1e.parley.chat.v1.AttachmentInfoR\x0b\x61ttachments\"c\n\x0e\x41ttachmentInfo\x12\x1a\n\x08\x66ilename\x18\x01 \x01(\tR\x08\x66ilename\x12!\n\x0c\x63ontent_type\x18\x02 \x01(\tR\x0b\x63ontentType\x12\x12\n\x04size\x18\x03 \x01(\x03R\x04size\"\xae\x01\n\x13ListMessagesRequest\x12\x45\n\x06parent\x18\x01 \x01(\tB-\xe2\x41\x01\x02\xbaH&r$2\"^conversations/[0-9a-zA-Z-]{1,64}$R\x06parent\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\"s\n\x14ListMessagesResponse\x12\x33\n\x08messages\x18\x01 \x03(\x0b\x32\x17.parley.chat.v1.MessageR\x08messages\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"Z\n\x17\x43\x61ncelGenerationRequest\x12?\n\x04name\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^generations/[0-9a-zA-Z-]{1,64}$R\x04name\";\n\x18\x43\x61ncelGenerationResponse\x12\x1f\n\x0bwas_running\x18\x01 \x01(\x08R\nwasRunning\"\x13\n\x11ListModelsRequest\"C\n\x12ListModelsResponse\x12-\n\x06models\x18\x01 \x03(\x0b\x32\x15.parley.chat.v1.ModelR\x06models\"U\n\x05Model\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n\x08provider\x18\x02 \x01(\tR\x08provider\x12 \n\x0b\x64\x65scription\x18\x03 \x01(\tR\x0b\x64\x65scription*\x9e\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12 \n\x1c\x46INISH_REASON_CONTENT_FILTER\x10\x03\x12\x1b\n\x17\x46INISH_REASON_CANCELLED\x10\x04*?\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n\tROLE_USER\x10\x01\x12\x12\n\x0eROLE_ASSISTANT\x10\x02*\x86\x01\n\x0cMessageState\x12\x1d\n\x19MESSAGE_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18MESSAGE_STATE_GENERATING\x10\x01\x12\x1a\n\x16MESSAGE_STATE_COMPLETE\x10\x02\x12\x1d\n\x19MESSAGE_STATE_INTERRUPTED\x10\x03\x32\xb6\n\n\x0b\x43hatService\x12\x98\x01\n\x12\x43reateConversation\x12).parley.chat.v1.CreateConversationRequest\x1a*.parley.chat.v1.CreateConversationResponse\"+\x82\xd3\xe4\x93\x02%\"\x15/api/v1/conversations:\x0c\x63onversation\x12\x8a\x01\n\x0fGetConversation\x12&.parley.chat.v1.GetConversationRequest\x1a\'.parley.chat.v1.GetConversationResponse\"&\x82\xd3\xe4\x93\x02 \x12\x1e/api/v1/{name=conversations/*}\x12\x87\x01\n\x11ListConversations\x12(.parley.chat.v1.ListConversationsRequest\x1a).parley.chat.v1.ListConversationsResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/conversations\x12\xae\x01\n\x12UpdateConversation\x12).parley.chat.v1.UpdateConversationRequest\x1a*.parley.chat.v1.UpdateConversationResponse\"A\x82\xd3\xe4\x93\x02;2+/api/v1/{conversation.name=conversations/*}:\x0c\x63onversation\x12\x93\x01\n\x12\x44\x65leteConversation\x12).parley.chat.v1.DeleteConversationRequest\x1a*.parley.chat.v1.DeleteConversationResponse\"&\x82\xd3\xe4\x93\x02 *\x1e/api/v1/{name=conversations/*}\x12\x99\x01\n\x0bSendMessage\x12\".parley.chat.v1.SendMessageRequest\x1a#.parley.chat.v1.SendMessageResponse\"?\x82\xd3\xe4\x93\x02\x39\"4/api/v1/{conversation=conversations/*}/messages:send:\x01*0\x01\x12\x8c\x01\n\x0cListMessages\x12#.parley.chat.v1.ListMessagesRequest\x1a$.parley.chat.v1.ListMessagesResponse\"1\x82\xd3\xe4\x93\x02+\x12)/api/v1/{parent=conversations/*}/messages\x12\x95\x01\n\x10\x43\x61ncelGeneration\x12\'.parley.chat.v1.CancelGenerationRequest\x1a(.parley.chat.v1.CancelGenerationResponse\".\x82\xd3\xe4\x93\x02(\"#/api/v1/{name=generations/*}:cancel:\x01*\x12k\n\nListModels\x12!.parley.chat.v1.ListModelsRequest\x1a\".parley.chat.v1.ListModelsResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/modelsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19parley/chat/v1/chat.proto\x12\x0eparley.chat.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x17parley/asr/v1/asr.proto\x1a\x1bparley/image/v1/image.proto\x1a\x1fparley/options/v1/options.proto\x1a\x17parley/sql/v1/sql.proto\"\xbd\x02\n\x0c\x43onversation\x12\x1f\n\x04name\x18\x01 \x01(\tB\x0b\xe2\x41\x01\x08\xbaH\x04r\x02\x18PR\x04name\x12\x1e\n\x05title\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x05title\x12\x1e\n\x05model\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x05model\x12\x46\n\x08\x64\x61tabase\x18\x04 \x01(\tB*\xbaH\'r%2#^(databases/[a-z][a-z0-9-]{0,62})?$R\x08\x64\x61tabase\x12\x41\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\"]\n\x19\x43reateConversationRequest\x12@\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1c.parley.chat.v1.ConversationR\x0c\x63onversation\"^\n\x1a\x43reateConversationResponse\x12@\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1c.parley.chat.v1.ConversationR\x0c\x63onversation\"[\n\x16GetConversationRequest\x12\x41\n\x04name\x18\x01 \x01(\tB-\xe2\x41\x01\x02\xbaH&r$2\"^conversations/[0-9a-zA-Z-]{1,64}$R\x04name\"[\n\x17GetConversationResponse\x12@\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1c.parley.chat.v1.ConversationR\x0c\x63onversation\"l\n\x18ListConversationsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\"\x87\x01\n\x19ListConversationsResponse\x12\x42\n\rconversations\x18\x01 \x03(\x0b\x32\x1c.parley.chat.v1.ConversationR\rconversations\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa6\x01\n\x19UpdateConversationRequest\x12L\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1c.parley.chat.v1.ConversationB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x0c\x63onversation\x12;\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskR\nupdateMask\"^\n\x1aUpdateConversationResponse\x12@\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1c.parley.chat.v1.ConversationR\x0c\x63onversation\"^\n\x19\x44\x65leteConversationRequest\x12\x41\n\x04name\x18\x01 \x01(\tB-\xe2\x41\x01\x02\xbaH&r$2\"^conversations/[0-9a-zA-Z-]{1,64}$R\x04name\"\x1c\n\x1a\x44\x65leteConversationResponse\"\x86\x03\n\x12SendMessageRequest\x12Q\n\x0c\x63onversation\x18\x01 \x01(\tB-\xe2\x41\x01\x02\xbaH&r$2\"^conversations/[0-9a-zA-Z-]{1,64}$R\x0c\x63onversation\x12\x1d\n\x04text\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x18\xa0\x8d\x06R\x04text\x12\x46\n\x0b\x61ttachments\x18\x03 \x03(\x0b\x32\x1a.parley.chat.v1.AttachmentB\x08\xbaH\x05\x92\x01\x02\x10\x04R\x0b\x61ttachments\x12\x1e\n\x05model\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x05model\x12\x46\n\x08\x64\x61tabase\x18\x05 \x01(\tB*\xbaH\'r%2#^(databases/[a-z][a-z0-9-]{0,62})?$R\x08\x64\x61tabase\x12N\n\x0eparent_message\x18\x06 \x01(\tB\'\xbaH$r\"2 ^(messages/[0-9a-zA-Z-]{1,64})?$R\rparentMessage\"\x88\x01\n\nAttachment\x12$\n\x08\x66ilename\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01R\x08\x66ilename\x12,\n\x0c\x63ontent_type\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\x0b\x63ontentType\x12&\n\x07\x63ontent\x18\x03 \x01(\x0c\x42\x0c\xbaH\tz\x07\x10\x01\x18\x80\x80\x80\x10R\x07\x63ontent\"\x83\x04\n\x13SendMessageResponse\x12\x1a\n\x08sequence\x18\x01 \x01(\x03R\x08sequence\x12=\n\x07started\x18\x02 \x01(\x0b\x32!.parley.chat.v1.GenerationStartedH\x00R\x07started\x12:\n\ntext_delta\x18\x03 \x01(\x0b\x32\x19.parley.chat.v1.TextDeltaH\x00R\ttextDelta\x12\x37\n\ttool_call\x18\x04 \x01(\x0b\x32\x18.parley.chat.v1.ToolCallH\x00R\x08toolCall\x12=\n\x0btool_result\x18\x05 \x01(\x0b\x32\x1a.parley.chat.v1.ToolResultH\x00R\ntoolResult\x12-\n\x05usage\x18\x06 \x01(\x0b\x32\x15.parley.chat.v1.UsageH\x00R\x05usage\x12\x34\n\x04\x64one\x18\x07 \x01(\x0b\x32\x1e.parley.chat.v1.GenerationDoneH\x00R\x04\x64one\x12*\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x05\x65rror\x12\x43\n\rtool_progress\x18\t \x01(\x0b\x32\x1c.parley.chat.v1.ToolProgressH\x00R\x0ctoolProgressB\x07\n\x05\x65vent\"\x9f\x01\n\x11GenerationStarted\x12\x1e\n\ngeneration\x18\x01 \x01(\tR\ngeneration\x12:\n\x0cuser_message\x18\x02 \x01(\x0b\x32\x17.parley.chat.v1.MessageR\x0buserMessage\x12\x18\n\x07message\x18\x03 \x01(\tR\x07message\x12\x14\n\x05model\x18\x04 \x01(\tR\x05model\"\x1f\n\tTextDelta\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\"e\n\x08ToolCall\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04tool\x18\x02 \x01(\tR\x04tool\x12\x35\n\targuments\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructR\targuments\"\xb0\x01\n\x0cToolProgress\x12\x17\n\x07\x63\x61ll_id\x18\x01 \x01(\tR\x06\x63\x61llId\x12\x1a\n\x08progress\x18\x02 \x01(\x01R\x08progress\x12\x37\n\tremaining\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\tremaining\x12\x32\n\x07preview\x18\x04 \x01(\x0b\x32\x18.parley.image.v1.PreviewR\x07preview\"\xc7\x02\n\nToolResult\x12\x17\n\x07\x63\x61ll_id\x18\x01 \x01(\tR\x06\x63\x61llId\x12\x33\n\x07\x65lapsed\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07\x65lapsed\x12\x32\n\x05table\x18\x03 \x01(\x0b\x32\x1a.parley.sql.v1.ResultTableH\x00R\x05table\x12;\n\ntranscript\x18\x04 \x01(\x0b\x32\x19.parley.asr.v1.TranscriptH\x00R\ntranscript\x12\x14\n\x04text\x18\x05 \x01(\tH\x00R\x04text\x12*\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x05\x65rror\x12.\n\x05image\x18\x07 \x01(\x0b\x32\x16.parley.image.v1.ImageH\x00R\x05imageB\x08\n\x06result\"Y\n\x05Usage\x12#\n\rprompt_tokens\x18\x01 \x01(\x03R\x0cpromptTokens\x12+\n\x11\x63ompletion_tokens\x18\x02 \x01(\x03R\x10\x63ompletionTokens\"\x86\x01\n\x0eGenerationDone\x12\x31\n\x07message\x18\x01 \x01(\x0b\x32\x17.parley.chat.v1.MessageR\x07message\x12\x41\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x1c.parley.chat.v1.FinishReasonR\x0c\x66inishReason\"\xf0\x03\n\x07Message\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12%\n\x0eparent_message\x18\x02 \x01(\tR\rparentMessage\x12(\n\x04role\x18\x03 \x01(\x0e\x32\x14.parley.chat.v1.RoleR\x04role\x12\x12\n\x04text\x18\x04 \x01(\tR\x04text\x12\x37\n\ntool_calls\x18\x05 \x03(\x0b\x32\x18.parley.chat.v1.ToolCallR\ttoolCalls\x12=\n\x0ctool_results\x18\x06 \x03(\x0b\x32\x1a.parley.chat.v1.ToolResultR\x0btoolResults\x12\x32\n\x05state\x18\x07 \x01(\x0e\x32\x1c.parley.chat.v1.MessageStateR\x05state\x12\x14\n\x05model\x18\x08 \x01(\tR\x05model\x12+\n\x05usage\x18\t \x01(\x0b\x32\x15.parley.chat.v1.UsageR\x05usage\x12;\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12@\n\x0b\x61ttachments\x18\x0b \x03(\x0b\x32\x1e.parley.chat.v1.AttachmentInfoR\x0b\x61ttachments\"c\n\x0e\x41ttachmentInfo\x12\x1a\n\x08\x66ilename\x18\x01 \x01(\tR\x08\x66ilename\x12!\n\x0c\x63ontent_type\x18\x02 \x01(\tR\x0b\x63ontentType\x12\x12\n\x04size\x18\x03 \x01(\x03R\x04size\"\xae\x01\n\x13ListMessagesRequest\x12\x45\n\x06parent\x18\x01 \x01(\tB-\xe2\x41\x01\x02\xbaH&r$2\"^conversations/[0-9a-zA-Z-]{1,64}$R\x06parent\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\"s\n\x14ListMessagesResponse\x12\x33\n\x08messages\x18\x01 \x03(\x0b\x32\x17.parley.chat.v1.MessageR\x08messages\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"Z\n\x17\x43\x61ncelGenerationRequest\x12?\n\x04name\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^generations/[0-9a-zA-Z-]{1,64}$R\x04name\";\n\x18\x43\x61ncelGenerationResponse\x12\x1f\n\x0bwas_running\x18\x01 \x01(\x08R\nwasRunning\"\x13\n\x11ListModelsRequest\"C\n\x12ListModelsResponse\x12-\n\x06models\x18\x01 \x03(\x0b\x32\x15.parley.chat.v1.ModelR\x06models\"U\n\x05Model\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n\x08provider\x18\x02 \x01(\tR\x08provider\x12 \n\x0b\x64\x65scription\x18\x03 \x01(\tR\x0b\x64\x65scription*\x9e\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12 \n\x1c\x46INISH_REASON_CONTENT_FILTER\x10\x03\x12\x1b\n\x17\x46INISH_REASON_CANCELLED\x10\x04*?\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n\tROLE_USER\x10\x01\x12\x12\n\x0eROLE_ASSISTANT\x10\x02*\x86\x01\n\x0cMessageState\x12\x1d\n\x19MESSAGE_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18MESSAGE_STATE_GENERATING\x10\x01\x12\x1a\n\x16MESSAGE_STATE_COMPLETE\x10\x02\x12\x1d\n\x19MESSAGE_STATE_INTERRUPTED\x10\x03\x32\x90\x0b\n\x0b\x43hatService\x12\xa2\x01\n\x12\x43reateConversation\x12).parley.chat.v1.CreateConversationRequest\x1a*.parley.chat.v1.CreateConversationResponse\"5\xba\xe2\x18\x06\n\x04\x63hat\x82\xd3\xe4\x93\x02%\"\x15/api/v1/conversations:\x0c\x63onversation\x12\x94\x01\n\x0fGetConversation\x12&.parley.chat.v1.GetConversationRequest\x1a\'.parley.chat.v1.GetConversationResponse\"0\xba\xe2\x18\x06\n\x04\x63hat\x82\xd3\xe4\x93\x02 \x12\x1e/api/v1/{name=conversations/*}\x12\x91\x01\n\x11ListConversations\x12(.parley.chat.v1.ListConversationsRequest\x1a).parley.chat.v1.ListConversationsResponse\"\'\xba\xe2\x18\x06\n\x04\x63hat\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/conversations\x12\xb8\x01\n\x12UpdateConversation\x12).parley.chat.v1.UpdateConversationRequest\x1a*.parley.chat.v1.UpdateConversationResponse\"K\xba\xe2\x18\x06\n\x04\x63hat\x82\xd3\xe4\x93\x02;2+/api/v1/{conversation.name=conversations/*}:\x0c\x63onversation\x12\x9d\x01\n\x12\x44\x65leteConversation\x12).parley.chat.v1.DeleteConversationRequest\x1a*.parley.chat.v1.DeleteConversationResponse\"0\xba\xe2\x18\x06\n\x04\x63hat\x82\xd3\xe4\x93\x02 *\x1e/api/v1/{name=conversations/*}\x12\xa3\x01\n\x0bSendMessage\x12\".parley.chat.v1.SendMessageRequest\x1a#.parley.chat.v1.SendMessageResponse\"I\xba\xe2\x18\x06\n\x04\x63hat\x82\xd3\xe4\x93\x02\x39\"4/api/v1/{conversation=conversations/*}/messages:send:\x01*0\x01\x12\x96\x01\n\x0cListMessages\x12#.parley.chat.v1.ListMessagesRequest\x1a$.parley.chat.v1.ListMessagesResponse\";\xba\xe2\x18\x06\n\x04\x63hat\x82\xd3\xe4\x93\x02+\x12)/api/v1/{parent=conversations/*}/messages\x12\x9f\x01\n\x10\x43\x61ncelGeneration\x12\'.parley.chat.v1.CancelGenerationRequest\x1a(.parley.chat.v1.CancelGenerationResponse\"8\xba\xe2\x18\x06\n\x04\x63hat\x82\xd3\xe4\x93\x02(\"#/api/v1/{name=generations/*}:cancel:\x01*\x12u\n\nListModels\x12!.parley.chat.v1.ListModelsRequest\x1a\".parley.chat.v1.ListModelsResponse\" \xba\xe2\x18\x06\n\x04\x63hat\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/modelsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -91,89 +92,89 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CANCELGENERATIONREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_CANCELGENERATIONREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\272H$r\"2 ^generations/[0-9a-zA-Z-]{1,64}$'
   _globals['_CHATSERVICE'].methods_by_name['CreateConversation']._loaded_options = None
-  _globals['_CHATSERVICE'].methods_by_name['CreateConversation']._serialized_options = b'\202\323\344\223\002%\"\025/api/v1/conversations:\014conversation'
+  _globals['_CHATSERVICE'].methods_by_name['CreateConversation']._serialized_options = b'\272\342\030\006\n\004chat\202\323\344\223\002%\"\025/api/v1/conversations:\014conversation'
   _globals['_CHATSERVICE'].methods_by_name['GetConversation']._loaded_options = None
-  _globals['_CHATSERVICE'].methods_by_name['GetConversation']._serialized_options = b'\202\323\344\223\002 \022\036/api/v1/{name=conversations/*}'
+  _globals['_CHATSERVICE'].methods_by_name['GetConversation']._serialized_options = b'\272\342\030\006\n\004chat\202\323\344\223\002 \022\036/api/v1/{name=conversations/*}'
   _globals['_CHATSERVICE'].methods_by_name['ListConversations']._loaded_options = None
-  _globals['_CHATSERVICE'].methods_by_name['ListConversations']._serialized_options = b'\202\323\344\223\002\027\022\025/api/v1/conversations'
+  _globals['_CHATSERVICE'].methods_by_name['ListConversations']._serialized_options = b'\272\342\030\006\n\004chat\202\323\344\223\002\027\022\025/api/v1/conversations'
   _globals['_CHATSERVICE'].methods_by_name['UpdateConversation']._loaded_options = None
-  _globals['_CHATSERVICE'].methods_by_name['UpdateConversation']._serialized_options = b'\202\323\344\223\002;2+/api/v1/{conversation.name=conversations/*}:\014conversation'
+  _globals['_CHATSERVICE'].methods_by_name['UpdateConversation']._serialized_options = b'\272\342\030\006\n\004chat\202\323\344\223\002;2+/api/v1/{conversation.name=conversations/*}:\014conversation'
   _globals['_CHATSERVICE'].methods_by_name['DeleteConversation']._loaded_options = None
-  _globals['_CHATSERVICE'].methods_by_name['DeleteConversation']._serialized_options = b'\202\323\344\223\002 *\036/api/v1/{name=conversations/*}'
+  _globals['_CHATSERVICE'].methods_by_name['DeleteConversation']._serialized_options = b'\272\342\030\006\n\004chat\202\323\344\223\002 *\036/api/v1/{name=conversations/*}'
   _globals['_CHATSERVICE'].methods_by_name['SendMessage']._loaded_options = None
-  _globals['_CHATSERVICE'].methods_by_name['SendMessage']._serialized_options = b'\202\323\344\223\0029\"4/api/v1/{conversation=conversations/*}/messages:send:\001*'
+  _globals['_CHATSERVICE'].methods_by_name['SendMessage']._serialized_options = b'\272\342\030\006\n\004chat\202\323\344\223\0029\"4/api/v1/{conversation=conversations/*}/messages:send:\001*'
   _globals['_CHATSERVICE'].methods_by_name['ListMessages']._loaded_options = None
-  _globals['_CHATSERVICE'].methods_by_name['ListMessages']._serialized_options = b'\202\323\344\223\002+\022)/api/v1/{parent=conversations/*}/messages'
+  _globals['_CHATSERVICE'].methods_by_name['ListMessages']._serialized_options = b'\272\342\030\006\n\004chat\202\323\344\223\002+\022)/api/v1/{parent=conversations/*}/messages'
   _globals['_CHATSERVICE'].methods_by_name['CancelGeneration']._loaded_options = None
-  _globals['_CHATSERVICE'].methods_by_name['CancelGeneration']._serialized_options = b'\202\323\344\223\002(\"#/api/v1/{name=generations/*}:cancel:\001*'
+  _globals['_CHATSERVICE'].methods_by_name['CancelGeneration']._serialized_options = b'\272\342\030\006\n\004chat\202\323\344\223\002(\"#/api/v1/{name=generations/*}:cancel:\001*'
   _globals['_CHATSERVICE'].methods_by_name['ListModels']._loaded_options = None
-  _globals['_CHATSERVICE'].methods_by_name['ListModels']._serialized_options = b'\202\323\344\223\002\020\022\016/api/v1/models'
-  _globals['_FINISHREASON']._serialized_start=5016
-  _globals['_FINISHREASON']._serialized_end=5174
-  _globals['_ROLE']._serialized_start=5176
-  _globals['_ROLE']._serialized_end=5239
-  _globals['_MESSAGESTATE']._serialized_start=5242
-  _globals['_MESSAGESTATE']._serialized_end=5376
-  _globals['_CONVERSATION']._serialized_start=371
-  _globals['_CONVERSATION']._serialized_end=688
-  _globals['_CREATECONVERSATIONREQUEST']._serialized_start=690
-  _globals['_CREATECONVERSATIONREQUEST']._serialized_end=783
-  _globals['_CREATECONVERSATIONRESPONSE']._serialized_start=785
-  _globals['_CREATECONVERSATIONRESPONSE']._serialized_end=879
-  _globals['_GETCONVERSATIONREQUEST']._serialized_start=881
-  _globals['_GETCONVERSATIONREQUEST']._serialized_end=972
-  _globals['_GETCONVERSATIONRESPONSE']._serialized_start=974
-  _globals['_GETCONVERSATIONRESPONSE']._serialized_end=1065
-  _globals['_LISTCONVERSATIONSREQUEST']._serialized_start=1067
-  _globals['_LISTCONVERSATIONSREQUEST']._serialized_end=1175
-  _globals['_LISTCONVERSATIONSRESPONSE']._serialized_start=1178
-  _globals['_LISTCONVERSATIONSRESPONSE']._serialized_end=1313
-  _globals['_UPDATECONVERSATIONREQUEST']._serialized_start=1316
-  _globals['_UPDATECONVERSATIONREQUEST']._serialized_end=1482
-  _globals['_UPDATECONVERSATIONRESPONSE']._serialized_start=1484
-  _globals['_UPDATECONVERSATIONRESPONSE']._serialized_end=1578
-  _globals['_DELETECONVERSATIONREQUEST']._serialized_start=1580
-  _globals['_DELETECONVERSATIONREQUEST']._serialized_end=1674
-  _globals['_DELETECONVERSATIONRESPONSE']._serialized_start=1676
-  _globals['_DELETECONVERSATIONRESPONSE']._serialized_end=1704
-  _globals['_SENDMESSAGEREQUEST']._serialized_start=1707
-  _globals['_SENDMESSAGEREQUEST']._serialized_end=2097
-  _globals['_ATTACHMENT']._serialized_start=2100
-  _globals['_ATTACHMENT']._serialized_end=2236
-  _globals['_SENDMESSAGERESPONSE']._serialized_start=2239
-  _globals['_SENDMESSAGERESPONSE']._serialized_end=2754
-  _globals['_GENERATIONSTARTED']._serialized_start=2757
-  _globals['_GENERATIONSTARTED']._serialized_end=2916
-  _globals['_TEXTDELTA']._serialized_start=2918
-  _globals['_TEXTDELTA']._serialized_end=2949
-  _globals['_TOOLCALL']._serialized_start=2951
-  _globals['_TOOLCALL']._serialized_end=3052
-  _globals['_TOOLPROGRESS']._serialized_start=3055
-  _globals['_TOOLPROGRESS']._serialized_end=3231
-  _globals['_TOOLRESULT']._serialized_start=3234
-  _globals['_TOOLRESULT']._serialized_end=3561
-  _globals['_USAGE']._serialized_start=3563
-  _globals['_USAGE']._serialized_end=3652
-  _globals['_GENERATIONDONE']._serialized_start=3655
-  _globals['_GENERATIONDONE']._serialized_end=3789
-  _globals['_MESSAGE']._serialized_start=3792
-  _globals['_MESSAGE']._serialized_end=4288
-  _globals['_ATTACHMENTINFO']._serialized_start=4290
-  _globals['_ATTACHMENTINFO']._serialized_end=4389
-  _globals['_LISTMESSAGESREQUEST']._serialized_start=4392
-  _globals['_LISTMESSAGESREQUEST']._serialized_end=4566
-  _globals['_LISTMESSAGESRESPONSE']._serialized_start=4568
-  _globals['_LISTMESSAGESRESPONSE']._serialized_end=4683
-  _globals['_CANCELGENERATIONREQUEST']._serialized_start=4685
-  _globals['_CANCELGENERATIONREQUEST']._serialized_end=4775
-  _globals['_CANCELGENERATIONRESPONSE']._serialized_start=4777
-  _globals['_CANCELGENERATIONRESPONSE']._serialized_end=4836
-  _globals['_LISTMODELSREQUEST']._serialized_start=4838
-  _globals['_LISTMODELSREQUEST']._serialized_end=4857
-  _globals['_LISTMODELSRESPONSE']._serialized_start=4859
-  _globals['_LISTMODELSRESPONSE']._serialized_end=4926
-  _globals['_MODEL']._serialized_start=4928
-  _globals['_MODEL']._serialized_end=5013
-  _globals['_CHATSERVICE']._serialized_start=5379
-  _globals['_CHATSERVICE']._serialized_end=6713
+  _globals['_CHATSERVICE'].methods_by_name['ListModels']._serialized_options = b'\272\342\030\006\n\004chat\202\323\344\223\002\020\022\016/api/v1/models'
+  _globals['_FINISHREASON']._serialized_start=5049
+  _globals['_FINISHREASON']._serialized_end=5207
+  _globals['_ROLE']._serialized_start=5209
+  _globals['_ROLE']._serialized_end=5272
+  _globals['_MESSAGESTATE']._serialized_start=5275
+  _globals['_MESSAGESTATE']._serialized_end=5409
+  _globals['_CONVERSATION']._serialized_start=404
+  _globals['_CONVERSATION']._serialized_end=721
+  _globals['_CREATECONVERSATIONREQUEST']._serialized_start=723
+  _globals['_CREATECONVERSATIONREQUEST']._serialized_end=816
+  _globals['_CREATECONVERSATIONRESPONSE']._serialized_start=818
+  _globals['_CREATECONVERSATIONRESPONSE']._serialized_end=912
+  _globals['_GETCONVERSATIONREQUEST']._serialized_start=914
+  _globals['_GETCONVERSATIONREQUEST']._serialized_end=1005
+  _globals['_GETCONVERSATIONRESPONSE']._serialized_start=1007
+  _globals['_GETCONVERSATIONRESPONSE']._serialized_end=1098
+  _globals['_LISTCONVERSATIONSREQUEST']._serialized_start=1100
+  _globals['_LISTCONVERSATIONSREQUEST']._serialized_end=1208
+  _globals['_LISTCONVERSATIONSRESPONSE']._serialized_start=1211
+  _globals['_LISTCONVERSATIONSRESPONSE']._serialized_end=1346
+  _globals['_UPDATECONVERSATIONREQUEST']._serialized_start=1349
+  _globals['_UPDATECONVERSATIONREQUEST']._serialized_end=1515
+  _globals['_UPDATECONVERSATIONRESPONSE']._serialized_start=1517
+  _globals['_UPDATECONVERSATIONRESPONSE']._serialized_end=1611
+  _globals['_DELETECONVERSATIONREQUEST']._serialized_start=1613
+  _globals['_DELETECONVERSATIONREQUEST']._serialized_end=1707
+  _globals['_DELETECONVERSATIONRESPONSE']._serialized_start=1709
+  _globals['_DELETECONVERSATIONRESPONSE']._serialized_end=1737
+  _globals['_SENDMESSAGEREQUEST']._serialized_start=1740
+  _globals['_SENDMESSAGEREQUEST']._serialized_end=2130
+  _globals['_ATTACHMENT']._serialized_start=2133
+  _globals['_ATTACHMENT']._serialized_end=2269
+  _globals['_SENDMESSAGERESPONSE']._serialized_start=2272
+  _globals['_SENDMESSAGERESPONSE']._serialized_end=2787
+  _globals['_GENERATIONSTARTED']._serialized_start=2790
+  _globals['_GENERATIONSTARTED']._serialized_end=2949
+  _globals['_TEXTDELTA']._serialized_start=2951
+  _globals['_TEXTDELTA']._serialized_end=2982
+  _globals['_TOOLCALL']._serialized_start=2984
+  _globals['_TOOLCALL']._serialized_end=3085
+  _globals['_TOOLPROGRESS']._serialized_start=3088
+  _globals['_TOOLPROGRESS']._serialized_end=3264
+  _globals['_TOOLRESULT']._serialized_start=3267
+  _globals['_TOOLRESULT']._serialized_end=3594
+  _globals['_USAGE']._serialized_start=3596
+  _globals['_USAGE']._serialized_end=3685
+  _globals['_GENERATIONDONE']._serialized_start=3688
+  _globals['_GENERATIONDONE']._serialized_end=3822
+  _globals['_MESSAGE']._serialized_start=3825
+  _globals['_MESSAGE']._serialized_end=4321
+  _globals['_ATTACHMENTINFO']._serialized_start=4323
+  _globals['_ATTACHMENTINFO']._serialized_end=4422
+  _globals['_LISTMESSAGESREQUEST']._serialized_start=4425
+  _globals['_LISTMESSAGESREQUEST']._serialized_end=4599
+  _globals['_LISTMESSAGESRESPONSE']._serialized_start=4601
+  _globals['_LISTMESSAGESRESPONSE']._serialized_end=4716
+  _globals['_CANCELGENERATIONREQUEST']._serialized_start=4718
+  _globals['_CANCELGENERATIONREQUEST']._serialized_end=4808
+  _globals['_CANCELGENERATIONRESPONSE']._serialized_start=4810
+  _globals['_CANCELGENERATIONRESPONSE']._serialized_end=4869
+  _globals['_LISTMODELSREQUEST']._serialized_start=4871
+  _globals['_LISTMODELSREQUEST']._serialized_end=4890
+  _globals['_LISTMODELSRESPONSE']._serialized_start=4892
+  _globals['_LISTMODELSRESPONSE']._serialized_end=4959
+  _globals['_MODEL']._serialized_start=4961
+  _globals['_MODEL']._serialized_end=5046
+  _globals['_CHATSERVICE']._serialized_start=5412
+  _globals['_CHATSERVICE']._serialized_end=6836
 # @@protoc_insertion_point(module_scope)

@@ -25,9 +25,10 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
+from parley.options.v1 import options_pb2 as parley_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dparley/openai/v1/openai.proto\x12\x10parley.openai.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"G\n\x1b\x43reateChatCompletionRequest\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"H\n\x1c\x43reateChatCompletionResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"\x13\n\x11ListModelsRequest\">\n\x12ListModelsResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"3\n\x0fGetModelRequest\x12 \n\x05model\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x05model\"<\n\x10GetModelResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"F\n\x1a\x43reateTranscriptionRequest\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"G\n\x1b\x43reateTranscriptionResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"D\n\x18\x43reateTranslationRequest\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"E\n\x19\x43reateTranslationResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\">\n\x12\x43reateImageRequest\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"?\n\x13\x43reateImageResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"B\n\x16\x43reateImageEditRequest\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"C\n\x17\x43reateImageEditResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"G\n\x1b\x43reateImageVariationRequest\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"H\n\x1c\x43reateImageVariationResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody2\xab\x03\n\x16\x43hatCompletionsService\x12\xa1\x01\n\x14\x43reateChatCompletion\x12-.parley.openai.v1.CreateChatCompletionRequest\x1a..parley.openai.v1.CreateChatCompletionResponse\"(\x82\xd3\xe4\x93\x02\"\"\x14/v1/chat/completions:\x04\x62odyb\x04\x62ody0\x01\x12s\n\nListModels\x12#.parley.openai.v1.ListModelsRequest\x1a$.parley.openai.v1.ListModelsResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\n/v1/modelsb\x04\x62ody0\x01\x12x\n\x08GetModel\x12!.parley.openai.v1.GetModelRequest\x1a\".parley.openai.v1.GetModelResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x15/v1/models/{model=**}b\x04\x62ody0\x01\x32\xd0\x02\n\x0c\x41udioService\x12\xa2\x01\n\x13\x43reateTranscription\x12,.parley.openai.v1.CreateTranscriptionRequest\x1a-.parley.openai.v1.CreateTranscriptionResponse\",\x82\xd3\xe4\x93\x02&\"\x18/v1/audio/transcriptions:\x04\x62odyb\x04\x62ody0\x01\x12\x9a\x01\n\x11\x43reateTranslation\x12*.parley.openai.v1.CreateTranslationRequest\x1a+.parley.openai.v1.CreateTranslationResponse\"*\x82\xd3\xe4\x93\x02$\"\x16/v1/audio/translations:\x04\x62odyb\x04\x62ody0\x01\x32\xd0\x03\n\rImagesService\x12\x88\x01\n\x0b\x43reateImage\x12$.parley.openai.v1.CreateImageRequest\x1a%.parley.openai.v1.CreateImageResponse\"*\x82\xd3\xe4\x93\x02$\"\x16/v1/images/generations:\x04\x62odyb\x04\x62ody0\x01\x12\x8e\x01\n\x0f\x43reateImageEdit\x12(.parley.openai.v1.CreateImageEditRequest\x1a).parley.openai.v1.CreateImageEditResponse\"$\x82\xd3\xe4\x93\x02\x1e\"\x10/v1/images/edits:\x04\x62odyb\x04\x62ody0\x01\x12\xa2\x01\n\x14\x43reateImageVariation\x12-.parley.openai.v1.CreateImageVariationRequest\x1a..parley.openai.v1.CreateImageVariationResponse\")\x82\xd3\xe4\x93\x02#\"\x15/v1/images/variations:\x04\x62odyb\x04\x62ody0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dparley/openai/v1/openai.proto\x12\x10parley.openai.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fparley/options/v1/options.proto\"G\n\x1b\x43reateChatCompletionRequest\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"H\n\x1c\x43reateChatCompletionResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"\x13\n\x11ListModelsRequest\">\n\x12ListModelsResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"3\n\x0fGetModelRequest\x12 \n\x05model\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x05model\"<\n\x10GetModelResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"F\n\x1a\x43reateTranscriptionRequest\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"G\n\x1b\x43reateTranscriptionResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"D\n\x18\x43reateTranslationRequest\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"E\n\x19\x43reateTranslationResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\">\n\x12\x43reateImageRequest\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"?\n\x13\x43reateImageResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"B\n\x16\x43reateImageEditRequest\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"C\n\x17\x43reateImageEditResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"G\n\x1b\x43reateImageVariationRequest\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"H\n\x1c\x43reateImageVariationResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody2\xc1\x03\n\x16\x43hatCompletionsService\x12\xab\x01\n\x14\x43reateChatCompletion\x12-.parley.openai.v1.CreateChatCompletionRequest\x1a..parley.openai.v1.CreateChatCompletionResponse\"2\xba\xe2\x18\x06\n\x04\x63hat\x82\xd3\xe4\x93\x02\"\"\x14/v1/chat/completions:\x04\x62odyb\x04\x62ody0\x01\x12y\n\nListModels\x12#.parley.openai.v1.ListModelsRequest\x1a$.parley.openai.v1.ListModelsResponse\"\x1e\xba\xe2\x18\x02\x18\x01\x82\xd3\xe4\x93\x02\x12\x12\n/v1/modelsb\x04\x62ody0\x01\x12~\n\x08GetModel\x12!.parley.openai.v1.GetModelRequest\x1a\".parley.openai.v1.GetModelResponse\")\xba\xe2\x18\x02\x18\x01\x82\xd3\xe4\x93\x02\x1d\x12\x15/v1/models/{model=**}b\x04\x62ody0\x01\x32\xe2\x02\n\x0c\x41udioService\x12\xab\x01\n\x13\x43reateTranscription\x12,.parley.openai.v1.CreateTranscriptionRequest\x1a-.parley.openai.v1.CreateTranscriptionResponse\"5\xba\xe2\x18\x05\n\x03\x61sr\x82\xd3\xe4\x93\x02&\"\x18/v1/audio/transcriptions:\x04\x62odyb\x04\x62ody0\x01\x12\xa3\x01\n\x11\x43reateTranslation\x12*.parley.openai.v1.CreateTranslationRequest\x1a+.parley.openai.v1.CreateTranslationResponse\"3\xba\xe2\x18\x05\n\x03\x61sr\x82\xd3\xe4\x93\x02$\"\x16/v1/audio/translations:\x04\x62odyb\x04\x62ody0\x01\x32\xf1\x03\n\rImagesService\x12\x93\x01\n\x0b\x43reateImage\x12$.parley.openai.v1.CreateImageRequest\x1a%.parley.openai.v1.CreateImageResponse\"5\xba\xe2\x18\x07\n\x05image\x82\xd3\xe4\x93\x02$\"\x16/v1/images/generations:\x04\x62odyb\x04\x62ody0\x01\x12\x99\x01\n\x0f\x43reateImageEdit\x12(.parley.openai.v1.CreateImageEditRequest\x1a).parley.openai.v1.CreateImageEditResponse\"/\xba\xe2\x18\x07\n\x05image\x82\xd3\xe4\x93\x02\x1e\"\x10/v1/images/edits:\x04\x62odyb\x04\x62ody0\x01\x12\xad\x01\n\x14\x43reateImageVariation\x12-.parley.openai.v1.CreateImageVariationRequest\x1a..parley.openai.v1.CreateImageVariationResponse\"4\xba\xe2\x18\x07\n\x05image\x82\xd3\xe4\x93\x02#\"\x15/v1/images/variations:\x04\x62odyb\x04\x62ody0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,57 +38,57 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMODELREQUEST'].fields_by_name['model']._loaded_options = None
   _globals['_GETMODELREQUEST'].fields_by_name['model']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
   _globals['_CHATCOMPLETIONSSERVICE'].methods_by_name['CreateChatCompletion']._loaded_options = None
-  _globals['_CHATCOMPLETIONSSERVICE'].methods_by_name['CreateChatCompletion']._serialized_options = b'\202\323\344\223\002\"\"\024/v1/chat/completions:\004bodyb\004body'
+  _globals['_CHATCOMPLETIONSSERVICE'].methods_by_name['CreateChatCompletion']._serialized_options = b'\272\342\030\006\n\004chat\202\323\344\223\002\"\"\024/v1/chat/completions:\004bodyb\004body'
   _globals['_CHATCOMPLETIONSSERVICE'].methods_by_name['ListModels']._loaded_options = None
-  _globals['_CHATCOMPLETIONSSERVICE'].methods_by_name['ListModels']._serialized_options = b'\202\323\344\223\002\022\022\n/v1/modelsb\004body'
+  _globals['_CHATCOMPLETIONSSERVICE'].methods_by_name['ListModels']._serialized_options = b'\272\342\030\002\030\001\202\323\344\223\002\022\022\n/v1/modelsb\004body'
   _globals['_CHATCOMPLETIONSSERVICE'].methods_by_name['GetModel']._loaded_options = None
-  _globals['_CHATCOMPLETIONSSERVICE'].methods_by_name['GetModel']._serialized_options = b'\202\323\344\223\002\035\022\025/v1/models/{model=**}b\004body'
+  _globals['_CHATCOMPLETIONSSERVICE'].methods_by_name['GetModel']._serialized_options = b'\272\342\030\002\030\001\202\323\344\223\002\035\022\025/v1/models/{model=**}b\004body'
   _globals['_AUDIOSERVICE'].methods_by_name['CreateTranscription']._loaded_options = None
-  _globals['_AUDIOSERVICE'].methods_by_name['CreateTranscription']._serialized_options = b'\202\323\344\223\002&\"\030/v1/audio/transcriptions:\004bodyb\004body'
+  _globals['_AUDIOSERVICE'].methods_by_name['CreateTranscription']._serialized_options = b'\272\342\030\005\n\003asr\202\323\344\223\002&\"\030/v1/audio/transcriptions:\004bodyb\004body'
   _globals['_AUDIOSERVICE'].methods_by_name['CreateTranslation']._loaded_options = None
-  _globals['_AUDIOSERVICE'].methods_by_name['CreateTranslation']._serialized_options = b'\202\323\344\223\002$\"\026/v1/audio/translations:\004bodyb\004body'
+  _globals['_AUDIOSERVICE'].methods_by_name['CreateTranslation']._serialized_options = b'\272\342\030\005\n\003asr\202\323\344\223\002$\"\026/v1/audio/translations:\004bodyb\004body'
   _globals['_IMAGESSERVICE'].methods_by_name['CreateImage']._loaded_options = None
-  _globals['_IMAGESSERVICE'].methods_by_name['CreateImage']._serialized_options = b'\202\323\344\223\002$\"\026/v1/images/generations:\004bodyb\004body'
+  _globals['_IMAGESSERVICE'].methods_by_name['CreateImage']._serialized_options = b'\272\342\030\007\n\005image\202\323\344\223\002$\"\026/v1/images/generations:\004bodyb\004body'
   _globals['_IMAGESSERVICE'].methods_by_name['CreateImageEdit']._loaded_options = None
-  _globals['_IMAGESSERVICE'].methods_by_name['CreateImageEdit']._serialized_options = b'\202\323\344\223\002\036\"\020/v1/images/edits:\004bodyb\004body'
+  _globals['_IMAGESSERVICE'].methods_by_name['CreateImageEdit']._serialized_options = b'\272\342\030\007\n\005image\202\323\344\223\002\036\"\020/v1/images/edits:\004bodyb\004body'
   _globals['_IMAGESSERVICE'].methods_by_name['CreateImageVariation']._loaded_options = None
-  _globals['_IMAGESSERVICE'].methods_by_name['CreateImageVariation']._serialized_options = b'\202\323\344\223\002#\"\025/v1/images/variations:\004bodyb\004body'
-  _globals['_CREATECHATCOMPLETIONREQUEST']._serialized_start=137
-  _globals['_CREATECHATCOMPLETIONREQUEST']._serialized_end=208
-  _globals['_CREATECHATCOMPLETIONRESPONSE']._serialized_start=210
-  _globals['_CREATECHATCOMPLETIONRESPONSE']._serialized_end=282
-  _globals['_LISTMODELSREQUEST']._serialized_start=284
-  _globals['_LISTMODELSREQUEST']._serialized_end=303
-  _globals['_LISTMODELSRESPONSE']._serialized_start=305
-  _globals['_LISTMODELSRESPONSE']._serialized_end=367
-  _globals['_GETMODELREQUEST']._serialized_start=369
-  _globals['_GETMODELREQUEST']._serialized_end=420
-  _globals['_GETMODELRESPONSE']._serialized_start=422
-  _globals['_GETMODELRESPONSE']._serialized_end=482
-  _globals['_CREATETRANSCRIPTIONREQUEST']._serialized_start=484
-  _globals['_CREATETRANSCRIPTIONREQUEST']._serialized_end=554
-  _globals['_CREATETRANSCRIPTIONRESPONSE']._serialized_start=556
-  _globals['_CREATETRANSCRIPTIONRESPONSE']._serialized_end=627
-  _globals['_CREATETRANSLATIONREQUEST']._serialized_start=629
-  _globals['_CREATETRANSLATIONREQUEST']._serialized_end=697
-  _globals['_CREATETRANSLATIONRESPONSE']._serialized_start=699
-  _globals['_CREATETRANSLATIONRESPONSE']._serialized_end=768
-  _globals['_CREATEIMAGEREQUEST']._serialized_start=770
-  _globals['_CREATEIMAGEREQUEST']._serialized_end=832
-  _globals['_CREATEIMAGERESPONSE']._serialized_start=834
-  _globals['_CREATEIMAGERESPONSE']._serialized_end=897
-  _globals['_CREATEIMAGEEDITREQUEST']._serialized_start=899
-  _globals['_CREATEIMAGEEDITREQUEST']._serialized_end=965
-  _globals['_CREATEIMAGEEDITRESPONSE']._serialized_start=967
-  _globals['_CREATEIMAGEEDITRESPONSE']._serialized_end=1034
-  _globals['_CREATEIMAGEVARIATIONREQUEST']._serialized_start=1036
-  _globals['_CREATEIMAGEVARIATIONREQUEST']._serialized_end=1107
-  _globals['_CREATEIMAGEVARIATIONRESPONSE']._serialized_start=1109
-  _globals['_CREATEIMAGEVARIATIONRESPONSE']._serialized_end=1181
-  _globals['_CHATCOMPLETIONSSERVICE']._serialized_start=1184
-  _globals['_CHATCOMPLETIONSSERVICE']._serialized_end=1611
-  _globals['_AUDIOSERVICE']._serialized_start=1614
-  _globals['_AUDIOSERVICE']._serialized_end=1950
-  _globals['_IMAGESSERVICE']._serialized_start=1953
-  _globals['_IMAGESSERVICE']._serialized_end=2417
+  _globals['_IMAGESSERVICE'].methods_by_name['CreateImageVariation']._serialized_options = b'\272\342\030\007\n\005image\202\323\344\223\002#\"\025/v1/images/variations:\004bodyb\004body'
+  _globals['_CREATECHATCOMPLETIONREQUEST']._serialized_start=170
+  _globals['_CREATECHATCOMPLETIONREQUEST']._serialized_end=241
+  _globals['_CREATECHATCOMPLETIONRESPONSE']._serialized_start=243
+  _globals['_CREATECHATCOMPLETIONRESPONSE']._serialized_end=315
+  _globals['_LISTMODELSREQUEST']._serialized_start=317
+  _globals['_LISTMODELSREQUEST']._serialized_end=336
+  _globals['_LISTMODELSRESPONSE']._serialized_start=338
+  _globals['_LISTMODELSRESPONSE']._serialized_end=400
+  _globals['_GETMODELREQUEST']._serialized_start=402
+  _globals['_GETMODELREQUEST']._serialized_end=453
+  _globals['_GETMODELRESPONSE']._serialized_start=455
+  _globals['_GETMODELRESPONSE']._serialized_end=515
+  _globals['_CREATETRANSCRIPTIONREQUEST']._serialized_start=517
+  _globals['_CREATETRANSCRIPTIONREQUEST']._serialized_end=587
+  _globals['_CREATETRANSCRIPTIONRESPONSE']._serialized_start=589
+  _globals['_CREATETRANSCRIPTIONRESPONSE']._serialized_end=660
+  _globals['_CREATETRANSLATIONREQUEST']._serialized_start=662
+  _globals['_CREATETRANSLATIONREQUEST']._serialized_end=730
+  _globals['_CREATETRANSLATIONRESPONSE']._serialized_start=732
+  _globals['_CREATETRANSLATIONRESPONSE']._serialized_end=801
+  _globals['_CREATEIMAGEREQUEST']._serialized_start=803
+  _globals['_CREATEIMAGEREQUEST']._serialized_end=865
+  _globals['_CREATEIMAGERESPONSE']._serialized_start=867
+  _globals['_CREATEIMAGERESPONSE']._serialized_end=930
+  _globals['_CREATEIMAGEEDITREQUEST']._serialized_start=932
+  _globals['_CREATEIMAGEEDITREQUEST']._serialized_end=998
+  _globals['_CREATEIMAGEEDITRESPONSE']._serialized_start=1000
+  _globals['_CREATEIMAGEEDITRESPONSE']._serialized_end=1067
+  _globals['_CREATEIMAGEVARIATIONREQUEST']._serialized_start=1069
+  _globals['_CREATEIMAGEVARIATIONREQUEST']._serialized_end=1140
+  _globals['_CREATEIMAGEVARIATIONRESPONSE']._serialized_start=1142
+  _globals['_CREATEIMAGEVARIATIONRESPONSE']._serialized_end=1214
+  _globals['_CHATCOMPLETIONSSERVICE']._serialized_start=1217
+  _globals['_CHATCOMPLETIONSSERVICE']._serialized_end=1666
+  _globals['_AUDIOSERVICE']._serialized_start=1669
+  _globals['_AUDIOSERVICE']._serialized_end=2023
+  _globals['_IMAGESSERVICE']._serialized_start=2026
+  _globals['_IMAGESSERVICE']._serialized_end=2523
 # @@protoc_insertion_point(module_scope)

@@ -27,9 +27,10 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from parley.options.v1 import options_pb2 as parley_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dparley/sql/v1/knowledge.proto\x12\rparley.sql.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\x03\n\x15SubmitFeedbackRequest\x12G\n\x08\x64\x61tabase\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x08\x64\x61tabase\x12[\n\x05query\x18\x02 \x01(\tBE\xbaHBr@2>^(databases/[a-z][a-z0-9-]{0,62}/queries/[0-9a-zA-Z-]{1,64})?$R\x05query\x12$\n\x08question\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1fR\x08question\x12\x1b\n\x03sql\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x18\xa0\x8d\x06R\x03sql\x12<\n\x07verdict\x18\x05 \x01(\x0e\x32\x16.parley.sql.v1.VerdictB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x07verdict\x12.\n\rcorrected_sql\x18\x06 \x01(\tB\t\xbaH\x06r\x04\x18\xa0\x8d\x06R\x0c\x63orrectedSql\x12\"\n\x07\x63omment\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1fR\x07\x63omment\"J\n\x16SubmitFeedbackResponse\x12\x30\n\x07\x65xample\x18\x01 \x01(\x0b\x32\x16.parley.sql.v1.ExampleR\x07\x65xample\"\xb0\x02\n\x07\x45xample\x12\x1c\n\x04name\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x04name\x12$\n\x08question\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1fR\x08question\x12\x1b\n\x03sql\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x18\xa0\x8d\x06R\x03sql\x12:\n\x05state\x18\x04 \x01(\x0e\x32\x1a.parley.sql.v1.ReviewStateB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x05state\x12\"\n\x07\x63omment\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1fR\x07\x63omment\x12\x41\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12!\n\tuse_count\x18\x07 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x08useCount\"\x9d\x01\n\x14\x43reateExampleRequest\x12G\n\x08\x64\x61tabase\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x08\x64\x61tabase\x12<\n\x07\x65xample\x18\x02 \x01(\x0b\x32\x16.parley.sql.v1.ExampleB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x07\x65xample\"I\n\x15\x43reateExampleResponse\x12\x30\n\x07\x65xample\x18\x01 \x01(\x0b\x32\x16.parley.sql.v1.ExampleR\x07\x65xample\"\xec\x01\n\x13ListExamplesRequest\x12G\n\x08\x64\x61tabase\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x08\x64\x61tabase\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\x12:\n\x05state\x18\x04 \x01(\x0e\x32\x1a.parley.sql.v1.ReviewStateB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x05state\"r\n\x14ListExamplesResponse\x12\x32\n\x08\x65xamples\x18\x01 \x03(\x0b\x32\x16.parley.sql.v1.ExampleR\x08\x65xamples\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"T\n\x14UpdateExampleRequest\x12<\n\x07\x65xample\x18\x01 \x01(\x0b\x32\x16.parley.sql.v1.ExampleB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x07\x65xample\"I\n\x15UpdateExampleResponse\x12\x30\n\x07\x65xample\x18\x01 \x01(\x0b\x32\x16.parley.sql.v1.ExampleR\x07\x65xample\"s\n\x14\x44\x65leteExampleRequest\x12[\n\x04name\x18\x01 \x01(\tBG\xe2\x41\x01\x02\xbaH@r>2<^databases/[a-z][a-z0-9-]{0,62}/examples/[0-9a-zA-Z-]{1,64}$R\x04name\"\x17\n\x15\x44\x65leteExampleResponse\"\x88\x01\n\x15ImportExamplesRequest\x12G\n\x08\x64\x61tabase\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x08\x64\x61tabase\x12&\n\x05jsonl\x18\x02 \x01(\tB\x10\xe2\x41\x01\x02\xbaH\tr\x07\x10\x01\x18\x80\xc8\xd0\x07R\x05jsonl\"~\n\x16ImportExamplesResponse\x12\x14\n\x05\x61\x64\x64\x65\x64\x18\x01 \x01(\x05R\x05\x61\x64\x64\x65\x64\x12\x1c\n\tunchanged\x18\x02 \x01(\x05R\tunchanged\x12\x30\n\x06\x65rrors\x18\x03 \x03(\x0b\x32\x18.parley.sql.v1.LineErrorR\x06\x65rrors\"9\n\tLineError\x12\x12\n\x04line\x18\x01 \x01(\x05R\x04line\x12\x18\n\x07message\x18\x02 \x01(\tR\x07message\"`\n\x15\x45xportExamplesRequest\x12G\n\x08\x64\x61tabase\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x08\x64\x61tabase\"B\n\x16\x45xportExamplesResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"\x7f\n\x14GetStatisticsRequest\x12G\n\x08\x64\x61tabase\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x08\x64\x61tabase\x12\x1e\n\x04\x64\x61ys\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc2\x1c(\x00R\x04\x64\x61ys\"\x8c\x02\n\x15GetStatisticsResponse\x12\x1c\n\tquestions\x18\x01 \x01(\x03R\tquestions\x12\x1a\n\x08\x61nswered\x18\x02 \x01(\x03R\x08\x61nswered\x12\x18\n\x07refused\x18\x03 \x01(\x03R\x07refused\x12\x16\n\x06\x66\x61iled\x18\x04 \x01(\x03R\x06\x66\x61iled\x12\x14\n\x05right\x18\x05 \x01(\x03R\x05right\x12\x14\n\x05wrong\x18\x06 \x01(\x03R\x05wrong\x12\x1a\n\x08\x65xamples\x18\x07 \x01(\x03R\x08\x65xamples\x12\x1a\n\x08proposed\x18\x08 \x01(\x03R\x08proposed\x12#\n\runknown_words\x18\t \x03(\tR\x0cunknownWords\"\xb1\x01\n\x17SuggestQuestionsRequest\x12G\n\x08\x64\x61tabase\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x08\x64\x61tabase\x12\x1f\n\x05\x63ount\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x32(\x00R\x05\x63ount\x12,\n\rlanguage_code\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18#R\x0clanguageCode\"W\n\x18SuggestQuestionsResponse\x12;\n\x0bsuggestions\x18\x01 \x03(\x0b\x32\x19.parley.sql.v1.SuggestionR\x0bsuggestions\":\n\nSuggestion\x12\x1a\n\x08question\x18\x01 \x01(\tR\x08question\x12\x10\n\x03sql\x18\x02 \x01(\tR\x03sql\"\xaf\x01\n\x12ListQueriesRequest\x12G\n\x08\x64\x61tabase\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x08\x64\x61tabase\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\"m\n\x13ListQueriesResponse\x12.\n\x07queries\x18\x01 \x03(\x0b\x32\x14.parley.sql.v1.QueryR\x07queries\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa7\x02\n\x05Query\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n\x08question\x18\x02 \x01(\tR\x08question\x12\x10\n\x03sql\x18\x03 \x01(\tR\x03sql\x12\x16\n\x06\x65ngine\x18\x04 \x01(\tR\x06\x65ngine\x12\x1e\n\nconfidence\x18\x05 \x01(\x01R\nconfidence\x12\x35\n\x07outcome\x18\x06 \x01(\x0e\x32\x1b.parley.sql.v1.QueryOutcomeR\x07outcome\x12\x30\n\x07verdict\x18\x07 \x01(\x0e\x32\x16.parley.sql.v1.VerdictR\x07verdict\x12;\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"Z\n\x17GetSemanticLayerRequest\x12?\n\x04name\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x04name\".\n\x18GetSemanticLayerResponse\x12\x12\n\x04yaml\x18\x01 \x01(\tR\x04yaml\"y\n\x17SetSemanticLayerRequest\x12?\n\x04name\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x04name\x12\x1d\n\x04yaml\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x89zR\x04yaml\"6\n\x18SetSemanticLayerResponse\x12\x1a\n\x08warnings\x18\x01 \x03(\tR\x08warnings*H\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x11\n\rVERDICT_RIGHT\x10\x01\x12\x11\n\rVERDICT_WRONG\x10\x02*|\n\x0bReviewState\x12\x1c\n\x18REVIEW_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15REVIEW_STATE_PROPOSED\x10\x01\x12\x19\n\x15REVIEW_STATE_APPROVED\x10\x02\x12\x19\n\x15REVIEW_STATE_REJECTED\x10\x03*\xb9\x01\n\x0cQueryOutcome\x12\x1d\n\x19QUERY_OUTCOME_UNSPECIFIED\x10\x00\x12\x1b\n\x17QUERY_OUTCOME_GENERATED\x10\x01\x12\x1a\n\x16QUERY_OUTCOME_ANSWERED\x10\x02\x12\x19\n\x15QUERY_OUTCOME_REFUSED\x10\x03\x12\x1c\n\x18QUERY_OUTCOME_ASKED_BACK\x10\x04\x12\x18\n\x14QUERY_OUTCOME_FAILED\x10\x05\x32\x96\x0e\n\x10KnowledgeService\x12\x97\x01\n\x0eSubmitFeedback\x12$.parley.sql.v1.SubmitFeedbackRequest\x1a%.parley.sql.v1.SubmitFeedbackResponse\"8\x82\xd3\xe4\x93\x02\x32\"-/api/v1/{database=databases/*}:submitFeedback:\x01*\x12\x94\x01\n\rCreateExample\x12#.parley.sql.v1.CreateExampleRequest\x1a$.parley.sql.v1.CreateExampleResponse\"8\x82\xd3\xe4\x93\x02\x32\"\'/api/v1/{database=databases/*}/examples:\x07\x65xample\x12\x88\x01\n\x0cListExamples\x12\".parley.sql.v1.ListExamplesRequest\x1a#.parley.sql.v1.ListExamplesResponse\"/\x82\xd3\xe4\x93\x02)\x12\'/api/v1/{database=databases/*}/examples\x12\x9a\x01\n\rUpdateExample\x12#.parley.sql.v1.UpdateExampleRequest\x1a$.parley.sql.v1.UpdateExampleResponse\">\x82\xd3\xe4\x93\x02\x38\x32-/api/v1/{example.name=databases/*/examples/*}:\x07\x65xample\x12\x89\x01\n\rDeleteExample\x12#.parley.sql.v1.DeleteExampleRequest\x1a$.parley.sql.v1.DeleteExampleResponse\"-\x82\xd3\xe4\x93\x02\'*%/api/v1/{name=databases/*/examples/*}\x12\x98\x01\n\x0eImportExamples\x12$.parley.sql.v1.ImportExamplesRequest\x1a%.parley.sql.v1.ImportExamplesResponse\"9\x82\xd3\xe4\x93\x02\x33\"./api/v1/{database=databases/*}/examples:import:\x01*\x12\x9d\x01\n\x0e\x45xportExamples\x12$.parley.sql.v1.ExportExamplesRequest\x1a%.parley.sql.v1.ExportExamplesResponse\"<\x82\xd3\xe4\x93\x02\x36\x12./api/v1/{database=databases/*}/examples:exportb\x04\x62ody0\x01\x12\x8d\x01\n\rGetStatistics\x12#.parley.sql.v1.GetStatisticsRequest\x1a$.parley.sql.v1.GetStatisticsResponse\"1\x82\xd3\xe4\x93\x02+\x12)/api/v1/{database=databases/*}/statistics\x12\x97\x01\n\x10SuggestQuestions\x12&.parley.sql.v1.SuggestQuestionsRequest\x1a\'.parley.sql.v1.SuggestQuestionsResponse\"2\x82\xd3\xe4\x93\x02,\x12*/api/v1/{database=databases/*}/suggestions\x12\x84\x01\n\x0bListQueries\x12!.parley.sql.v1.ListQueriesRequest\x1a\".parley.sql.v1.ListQueriesResponse\".\x82\xd3\xe4\x93\x02(\x12&/api/v1/{database=databases/*}/queries\x12\x95\x01\n\x10GetSemanticLayer\x12&.parley.sql.v1.GetSemanticLayerRequest\x1a\'.parley.sql.v1.GetSemanticLayerResponse\"0\x82\xd3\xe4\x93\x02*\x12(/api/v1/{name=databases/*}/semanticLayer\x12\x98\x01\n\x10SetSemanticLayer\x12&.parley.sql.v1.SetSemanticLayerRequest\x1a\'.parley.sql.v1.SetSemanticLayerResponse\"3\x82\xd3\xe4\x93\x02-\x1a(/api/v1/{name=databases/*}/semanticLayer:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dparley/sql/v1/knowledge.proto\x12\rparley.sql.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fparley/options/v1/options.proto\"\x92\x03\n\x15SubmitFeedbackRequest\x12G\n\x08\x64\x61tabase\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x08\x64\x61tabase\x12[\n\x05query\x18\x02 \x01(\tBE\xbaHBr@2>^(databases/[a-z][a-z0-9-]{0,62}/queries/[0-9a-zA-Z-]{1,64})?$R\x05query\x12$\n\x08question\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1fR\x08question\x12\x1b\n\x03sql\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x18\xa0\x8d\x06R\x03sql\x12<\n\x07verdict\x18\x05 \x01(\x0e\x32\x16.parley.sql.v1.VerdictB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x07verdict\x12.\n\rcorrected_sql\x18\x06 \x01(\tB\t\xbaH\x06r\x04\x18\xa0\x8d\x06R\x0c\x63orrectedSql\x12\"\n\x07\x63omment\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1fR\x07\x63omment\"J\n\x16SubmitFeedbackResponse\x12\x30\n\x07\x65xample\x18\x01 \x01(\x0b\x32\x16.parley.sql.v1.ExampleR\x07\x65xample\"\xb0\x02\n\x07\x45xample\x12\x1c\n\x04name\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x04name\x12$\n\x08question\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1fR\x08question\x12\x1b\n\x03sql\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x18\xa0\x8d\x06R\x03sql\x12:\n\x05state\x18\x04 \x01(\x0e\x32\x1a.parley.sql.v1.ReviewStateB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x05state\x12\"\n\x07\x63omment\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1fR\x07\x63omment\x12\x41\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12!\n\tuse_count\x18\x07 \x01(\x03\x42\x04\xe2\x41\x01\x03R\x08useCount\"\x9d\x01\n\x14\x43reateExampleRequest\x12G\n\x08\x64\x61tabase\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x08\x64\x61tabase\x12<\n\x07\x65xample\x18\x02 \x01(\x0b\x32\x16.parley.sql.v1.ExampleB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x07\x65xample\"I\n\x15\x43reateExampleResponse\x12\x30\n\x07\x65xample\x18\x01 \x01(\x0b\x32\x16.parley.sql.v1.ExampleR\x07\x65xample\"\xec\x01\n\x13ListExamplesRequest\x12G\n\x08\x64\x61tabase\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x08\x64\x61tabase\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\x12:\n\x05state\x18\x04 \x01(\x0e\x32\x1a.parley.sql.v1.ReviewStateB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x05state\"r\n\x14ListExamplesResponse\x12\x32\n\x08\x65xamples\x18\x01 \x03(\x0b\x32\x16.parley.sql.v1.ExampleR\x08\x65xamples\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"T\n\x14UpdateExampleRequest\x12<\n\x07\x65xample\x18\x01 \x01(\x0b\x32\x16.parley.sql.v1.ExampleB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x07\x65xample\"I\n\x15UpdateExampleResponse\x12\x30\n\x07\x65xample\x18\x01 \x01(\x0b\x32\x16.parley.sql.v1.ExampleR\x07\x65xample\"s\n\x14\x44\x65leteExampleRequest\x12[\n\x04name\x18\x01 \x01(\tBG\xe2\x41\x01\x02\xbaH@r>2<^databases/[a-z][a-z0-9-]{0,62}/examples/[0-9a-zA-Z-]{1,64}$R\x04name\"\x17\n\x15\x44\x65leteExampleResponse\"\x88\x01\n\x15ImportExamplesRequest\x12G\n\x08\x64\x61tabase\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x08\x64\x61tabase\x12&\n\x05jsonl\x18\x02 \x01(\tB\x10\xe2\x41\x01\x02\xbaH\tr\x07\x10\x01\x18\x80\xc8\xd0\x07R\x05jsonl\"~\n\x16ImportExamplesResponse\x12\x14\n\x05\x61\x64\x64\x65\x64\x18\x01 \x01(\x05R\x05\x61\x64\x64\x65\x64\x12\x1c\n\tunchanged\x18\x02 \x01(\x05R\tunchanged\x12\x30\n\x06\x65rrors\x18\x03 \x03(\x0b\x32\x18.parley.sql.v1.LineErrorR\x06\x65rrors\"9\n\tLineError\x12\x12\n\x04line\x18\x01 \x01(\x05R\x04line\x12\x18\n\x07message\x18\x02 \x01(\tR\x07message\"`\n\x15\x45xportExamplesRequest\x12G\n\x08\x64\x61tabase\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x08\x64\x61tabase\"B\n\x16\x45xportExamplesResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"\x7f\n\x14GetStatisticsRequest\x12G\n\x08\x64\x61tabase\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x08\x64\x61tabase\x12\x1e\n\x04\x64\x61ys\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc2\x1c(\x00R\x04\x64\x61ys\"\x8c\x02\n\x15GetStatisticsResponse\x12\x1c\n\tquestions\x18\x01 \x01(\x03R\tquestions\x12\x1a\n\x08\x61nswered\x18\x02 \x01(\x03R\x08\x61nswered\x12\x18\n\x07refused\x18\x03 \x01(\x03R\x07refused\x12\x16\n\x06\x66\x61iled\x18\x04 \x01(\x03R\x06\x66\x61iled\x12\x14\n\x05right\x18\x05 \x01(\x03R\x05right\x12\x14\n\x05wrong\x18\x06 \x01(\x03R\x05wrong\x12\x1a\n\x08\x65xamples\x18\x07 \x01(\x03R\x08\x65xamples\x12\x1a\n\x08proposed\x18\x08 \x01(\x03R\x08proposed\x12#\n\runknown_words\x18\t \x03(\tR\x0cunknownWords\"\xb1\x01\n\x17SuggestQuestionsRequest\x12G\n\x08\x64\x61tabase\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x08\x64\x61tabase\x12\x1f\n\x05\x63ount\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x32(\x00R\x05\x63ount\x12,\n\rlanguage_code\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18#R\x0clanguageCode\"W\n\x18SuggestQuestionsResponse\x12;\n\x0bsuggestions\x18\x01 \x03(\x0b\x32\x19.parley.sql.v1.SuggestionR\x0bsuggestions\":\n\nSuggestion\x12\x1a\n\x08question\x18\x01 \x01(\tR\x08question\x12\x10\n\x03sql\x18\x02 \x01(\tR\x03sql\"\xaf\x01\n\x12ListQueriesRequest\x12G\n\x08\x64\x61tabase\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x08\x64\x61tabase\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\"m\n\x13ListQueriesResponse\x12.\n\x07queries\x18\x01 \x03(\x0b\x32\x14.parley.sql.v1.QueryR\x07queries\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa7\x02\n\x05Query\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n\x08question\x18\x02 \x01(\tR\x08question\x12\x10\n\x03sql\x18\x03 \x01(\tR\x03sql\x12\x16\n\x06\x65ngine\x18\x04 \x01(\tR\x06\x65ngine\x12\x1e\n\nconfidence\x18\x05 \x01(\x01R\nconfidence\x12\x35\n\x07outcome\x18\x06 \x01(\x0e\x32\x1b.parley.sql.v1.QueryOutcomeR\x07outcome\x12\x30\n\x07verdict\x18\x07 \x01(\x0e\x32\x16.parley.sql.v1.VerdictR\x07verdict\x12;\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"Z\n\x17GetSemanticLayerRequest\x12?\n\x04name\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x04name\".\n\x18GetSemanticLayerResponse\x12\x12\n\x04yaml\x18\x01 \x01(\tR\x04yaml\"y\n\x17SetSemanticLayerRequest\x12?\n\x04name\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x04name\x12\x1d\n\x04yaml\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x89zR\x04yaml\"6\n\x18SetSemanticLayerResponse\x12\x1a\n\x08warnings\x18\x01 \x03(\tR\x08warnings*H\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x11\n\rVERDICT_RIGHT\x10\x01\x12\x11\n\rVERDICT_WRONG\x10\x02*|\n\x0bReviewState\x12\x1c\n\x18REVIEW_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15REVIEW_STATE_PROPOSED\x10\x01\x12\x19\n\x15REVIEW_STATE_APPROVED\x10\x02\x12\x19\n\x15REVIEW_STATE_REJECTED\x10\x03*\xb9\x01\n\x0cQueryOutcome\x12\x1d\n\x19QUERY_OUTCOME_UNSPECIFIED\x10\x00\x12\x1b\n\x17QUERY_OUTCOME_GENERATED\x10\x01\x12\x1a\n\x16QUERY_OUTCOME_ANSWERED\x10\x02\x12\x19\n\x15QUERY_OUTCOME_REFUSED\x10\x03\x12\x1c\n\x18QUERY_OUTCOME_ASKED_BACK\x10\x04\x12\x18\n\x14QUERY_OUTCOME_FAILED\x10\x05\x32\xc3\x0f\n\x10KnowledgeService\x12\xa5\x01\n\x0eSubmitFeedback\x12$.parley.sql.v1.SubmitFeedbackRequest\x1a%.parley.sql.v1.SubmitFeedbackResponse\"F\xba\xe2\x18\n\n\x08sql:read\x82\xd3\xe4\x93\x02\x32\"-/api/v1/{database=databases/*}:submitFeedback:\x01*\x12\xa3\x01\n\rCreateExample\x12#.parley.sql.v1.CreateExampleRequest\x1a$.parley.sql.v1.CreateExampleResponse\"G\xba\xe2\x18\x0b\n\tsql:admin\x82\xd3\xe4\x93\x02\x32\"\'/api/v1/{database=databases/*}/examples:\x07\x65xample\x12\x96\x01\n\x0cListExamples\x12\".parley.sql.v1.ListExamplesRequest\x1a#.parley.sql.v1.ListExamplesResponse\"=\xba\xe2\x18\n\n\x08sql:read\x82\xd3\xe4\x93\x02)\x12\'/api/v1/{database=databases/*}/examples\x12\xa9\x01\n\rUpdateExample\x12#.parley.sql.v1.UpdateExampleRequest\x1a$.parley.sql.v1.UpdateExampleResponse\"M\xba\xe2\x18\x0b\n\tsql:admin\x82\xd3\xe4\x93\x02\x38\x32-/api/v1/{example.name=databases/*/examples/*}:\x07\x65xample\x12\x98\x01\n\rDeleteExample\x12#.parley.sql.v1.DeleteExampleRequest\x1a$.parley.sql.v1.DeleteExampleResponse\"<\xba\xe2\x18\x0b\n\tsql:admin\x82\xd3\xe4\x93\x02\'*%/api/v1/{name=databases/*/examples/*}\x12\xa7\x01\n\x0eImportExamples\x12$.parley.sql.v1.ImportExamplesRequest\x1a%.parley.sql.v1.ImportExamplesResponse\"H\xba\xe2\x18\x0b\n\tsql:admin\x82\xd3\xe4\x93\x02\x33\"./api/v1/{database=databases/*}/examples:import:\x01*\x12\xab\x01\n\x0e\x45xportExamples\x12$.parley.sql.v1.ExportExamplesRequest\x1a%.parley.sql.v1.ExportExamplesResponse\"J\xba\xe2\x18\n\n\x08sql:read\x82\xd3\xe4\x93\x02\x36\x12./api/v1/{database=databases/*}/examples:exportb\x04\x62ody0\x01\x12\x9b\x01\n\rGetStatistics\x12#.parley.sql.v1.GetStatisticsRequest\x1a$.parley.sql.v1.GetStatisticsResponse\"?\xba\xe2\x18\n\n\x08sql:read\x82\xd3\xe4\x93\x02+\x12)/api/v1/{database=databases/*}/statistics\x12\xa5\x01\n\x10SuggestQuestions\x12&.parley.sql.v1.SuggestQuestionsRequest\x1a\'.parley.sql.v1.SuggestQuestionsResponse\"@\xba\xe2\x18\n\n\x08sql:read\x82\xd3\xe4\x93\x02,\x12*/api/v1/{database=databases/*}/suggestions\x12\x92\x01\n\x0bListQueries\x12!.parley.sql.v1.ListQueriesRequest\x1a\".parley.sql.v1.ListQueriesResponse\"<\xba\xe2\x18\n\n\x08sql:read\x82\xd3\xe4\x93\x02(\x12&/api/v1/{database=databases/*}/queries\x12\xa3\x01\n\x10GetSemanticLayer\x12&.parley.sql.v1.GetSemanticLayerRequest\x1a\'.parley.sql.v1.GetSemanticLayerResponse\">\xba\xe2\x18\n\n\x08sql:read\x82\xd3\xe4\x93\x02*\x12(/api/v1/{name=databases/*}/semanticLayer\x12\xa7\x01\n\x10SetSemanticLayer\x12&.parley.sql.v1.SetSemanticLayerRequest\x1a\'.parley.sql.v1.SetSemanticLayerResponse\"B\xba\xe2\x18\x0b\n\tsql:admin\x82\xd3\xe4\x93\x02-\x1a(/api/v1/{name=databases/*}/semanticLayer:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -109,91 +110,91 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETSEMANTICLAYERREQUEST'].fields_by_name['yaml']._loaded_options = None
   _globals['_SETSEMANTICLAYERREQUEST'].fields_by_name['yaml']._serialized_options = b'\272H\006r\004\030\200\211z'
   _globals['_KNOWLEDGESERVICE'].methods_by_name['SubmitFeedback']._loaded_options = None
-  _globals['_KNOWLEDGESERVICE'].methods_by_name['SubmitFeedback']._serialized_options = b'\202\323\344\223\0022\"-/api/v1/{database=databases/*}:submitFeedback:\001*'
+  _globals['_KNOWLEDGESERVICE'].methods_by_name['SubmitFeedback']._serialized_options = b'\272\342\030\n\n\010sql:read\202\323\344\223\0022\"-/api/v1/{database=databases/*}:submitFeedback:\001*'
   _globals['_KNOWLEDGESERVICE'].methods_by_name['CreateExample']._loaded_options = None
-  _globals['_KNOWLEDGESERVICE'].methods_by_name['CreateExample']._serialized_options = b'\202\323\344\223\0022\"\'/api/v1/{database=databases/*}/examples:\007example'
+  _globals['_KNOWLEDGESERVICE'].methods_by_name['CreateExample']._serialized_options = b'\272\342\030\013\n\tsql:admin\202\323\344\223\0022\"\'/api/v1/{database=databases/*}/examples:\007example'
   _globals['_KNOWLEDGESERVICE'].methods_by_name['ListExamples']._loaded_options = None
-  _globals['_KNOWLEDGESERVICE'].methods_by_name['ListExamples']._serialized_options = b'\202\323\344\223\002)\022\'/api/v1/{database=databases/*}/examples'
+  _globals['_KNOWLEDGESERVICE'].methods_by_name['ListExamples']._serialized_options = b'\272\342\030\n\n\010sql:read\202\323\344\223\002)\022\'/api/v1/{database=databases/*}/examples'
   _globals['_KNOWLEDGESERVICE'].methods_by_name['UpdateExample']._loaded_options = None
-  _globals['_KNOWLEDGESERVICE'].methods_by_name['UpdateExample']._serialized_options = b'\202\323\344\223\00282-/api/v1/{example.name=databases/*/examples/*}:\007example'
+  _globals['_KNOWLEDGESERVICE'].methods_by_name['UpdateExample']._serialized_options = b'\272\342\030\013\n\tsql:admin\202\323\344\223\00282-/api/v1/{example.name=databases/*/examples/*}:\007example'
   _globals['_KNOWLEDGESERVICE'].methods_by_name['DeleteExample']._loaded_options = None
-  _globals['_KNOWLEDGESERVICE'].methods_by_name['DeleteExample']._serialized_options = b'\202\323\344\223\002\'*%/api/v1/{name=databases/*/examples/*}'
+  _globals['_KNOWLEDGESERVICE'].methods_by_name['DeleteExample']._serialized_options = b'\272\342\030\013\n\tsql:admin\202\323\344\223\002\'*%/api/v1/{name=databases/*/examples/*}'
   _globals['_KNOWLEDGESERVICE'].methods_by_name['ImportExamples']._loaded_options = None
-  _globals['_KNOWLEDGESERVICE'].methods_by_name['ImportExamples']._serialized_options = b'\202\323\344\223\0023\"./api/v1/{database=databases/*}/examples:import:\001*'
+  _globals['_KNOWLEDGESERVICE'].methods_by_name['ImportExamples']._serialized_options = b'\272\342\030\013\n\tsql:admin\202\323\344\223\0023\"./api/v1/{database=databases/*}/examples:import:\001*'
   _globals['_KNOWLEDGESERVICE'].methods_by_name['ExportExamples']._loaded_options = None
-  _globals['_KNOWLEDGESERVICE'].methods_by_name['ExportExamples']._serialized_options = b'\202\323\344\223\0026\022./api/v1/{database=databases/*}/examples:exportb\004body'
+  _globals['_KNOWLEDGESERVICE'].methods_by_name['ExportExamples']._serialized_options = b'\272\342\030\n\n\010sql:read\202\323\344\223\0026\022./api/v1/{database=databases/*}/examples:exportb\004body'
   _globals['_KNOWLEDGESERVICE'].methods_by_name['GetStatistics']._loaded_options = None
-  _globals['_KNOWLEDGESERVICE'].methods_by_name['GetStatistics']._serialized_options = b'\202\323\344\223\002+\022)/api/v1/{database=databases/*}/statistics'
+  _globals['_KNOWLEDGESERVICE'].methods_by_name['GetStatistics']._serialized_options = b'\272\342\030\n\n\010sql:read\202\323\344\223\002+\022)/api/v1/{database=databases/*}/statistics'
   _globals['_KNOWLEDGESERVICE'].methods_by_name['SuggestQuestions']._loaded_options = None
-  _globals['_KNOWLEDGESERVICE'].methods_by_name['SuggestQuestions']._serialized_options = b'\202\323\344\223\002,\022*/api/v1/{database=databases/*}/suggestions'
+  _globals['_KNOWLEDGESERVICE'].methods_by_name['SuggestQuestions']._serialized_options = b'\272\342\030\n\n\010sql:read\202\323\344\223\002,\022*/api/v1/{database=databases/*}/suggestions'
   _globals['_KNOWLEDGESERVICE'].methods_by_name['ListQueries']._loaded_options = None
-  _globals['_KNOWLEDGESERVICE'].methods_by_name['ListQueries']._serialized_options = b'\202\323\344\223\002(\022&/api/v1/{database=databases/*}/queries'
+  _globals['_KNOWLEDGESERVICE'].methods_by_name['ListQueries']._serialized_options = b'\272\342\030\n\n\010sql:read\202\323\344\223\002(\022&/api/v1/{database=databases/*}/queries'
   _globals['_KNOWLEDGESERVICE'].methods_by_name['GetSemanticLayer']._loaded_options = None
-  _globals['_KNOWLEDGESERVICE'].methods_by_name['GetSemanticLayer']._serialized_options = b'\202\323\344\223\002*\022(/api/v1/{name=databases/*}/semanticLayer'
+  _globals['_KNOWLEDGESERVICE'].methods_by_name['GetSemanticLayer']._serialized_options = b'\272\342\030\n\n\010sql:read\202\323\344\223\002*\022(/api/v1/{name=databases/*}/semanticLayer'
   _globals['_KNOWLEDGESERVICE'].methods_by_name['SetSemanticLayer']._loaded_options = None
-  _globals['_KNOWLEDGESERVICE'].methods_by_name['SetSemanticLayer']._serialized_options = b'\202\323\344\223\002-\032(/api/v1/{name=databases/*}/semanticLayer:\001*'
-  _globals['_VERDICT']._serialized_start=4008
-  _globals['_VERDICT']._serialized_end=4080
-  _globals['_REVIEWSTATE']._serialized_start=4082
-  _globals['_REVIEWSTATE']._serialized_end=4206
-  _globals['_QUERYOUTCOME']._serialized_start=4209
-  _globals['_QUERYOUTCOME']._serialized_end=4394
-  _globals['_SUBMITFEEDBACKREQUEST']._serialized_start=201
-  _globals['_SUBMITFEEDBACKREQUEST']._serialized_end=603
-  _globals['_SUBMITFEEDBACKRESPONSE']._serialized_start=605
-  _globals['_SUBMITFEEDBACKRESPONSE']._serialized_end=679
-  _globals['_EXAMPLE']._serialized_start=682
-  _globals['_EXAMPLE']._serialized_end=986
-  _globals['_CREATEEXAMPLEREQUEST']._serialized_start=989
-  _globals['_CREATEEXAMPLEREQUEST']._serialized_end=1146
-  _globals['_CREATEEXAMPLERESPONSE']._serialized_start=1148
-  _globals['_CREATEEXAMPLERESPONSE']._serialized_end=1221
-  _globals['_LISTEXAMPLESREQUEST']._serialized_start=1224
-  _globals['_LISTEXAMPLESREQUEST']._serialized_end=1460
-  _globals['_LISTEXAMPLESRESPONSE']._serialized_start=1462
-  _globals['_LISTEXAMPLESRESPONSE']._serialized_end=1576
-  _globals['_UPDATEEXAMPLEREQUEST']._serialized_start=1578
-  _globals['_UPDATEEXAMPLEREQUEST']._serialized_end=1662
-  _globals['_UPDATEEXAMPLERESPONSE']._serialized_start=1664
-  _globals['_UPDATEEXAMPLERESPONSE']._serialized_end=1737
-  _globals['_DELETEEXAMPLEREQUEST']._serialized_start=1739
-  _globals['_DELETEEXAMPLEREQUEST']._serialized_end=1854
-  _globals['_DELETEEXAMPLERESPONSE']._serialized_start=1856
-  _globals['_DELETEEXAMPLERESPONSE']._serialized_end=1879
-  _globals['_IMPORTEXAMPLESREQUEST']._serialized_start=1882
-  _globals['_IMPORTEXAMPLESREQUEST']._serialized_end=2018
-  _globals['_IMPORTEXAMPLESRESPONSE']._serialized_start=2020
-  _globals['_IMPORTEXAMPLESRESPONSE']._serialized_end=2146
-  _globals['_LINEERROR']._serialized_start=2148
-  _globals['_LINEERROR']._serialized_end=2205
-  _globals['_EXPORTEXAMPLESREQUEST']._serialized_start=2207
-  _globals['_EXPORTEXAMPLESREQUEST']._serialized_end=2303
-  _globals['_EXPORTEXAMPLESRESPONSE']._serialized_start=2305
-  _globals['_EXPORTEXAMPLESRESPONSE']._serialized_end=2371
-  _globals['_GETSTATISTICSREQUEST']._serialized_start=2373
-  _globals['_GETSTATISTICSREQUEST']._serialized_end=2500
-  _globals['_GETSTATISTICSRESPONSE']._serialized_start=2503
-  _globals['_GETSTATISTICSRESPONSE']._serialized_end=2771
-  _globals['_SUGGESTQUESTIONSREQUEST']._serialized_start=2774
-  _globals['_SUGGESTQUESTIONSREQUEST']._serialized_end=2951
-  _globals['_SUGGESTQUESTIONSRESPONSE']._serialized_start=2953
-  _globals['_SUGGESTQUESTIONSRESPONSE']._serialized_end=3040
-  _globals['_SUGGESTION']._serialized_start=3042
-  _globals['_SUGGESTION']._serialized_end=3100
-  _globals['_LISTQUERIESREQUEST']._serialized_start=3103
-  _globals['_LISTQUERIESREQUEST']._serialized_end=3278
-  _globals['_LISTQUERIESRESPONSE']._serialized_start=3280
-  _globals['_LISTQUERIESRESPONSE']._serialized_end=3389
-  _globals['_QUERY']._serialized_start=3392
-  _globals['_QUERY']._serialized_end=3687
-  _globals['_GETSEMANTICLAYERREQUEST']._serialized_start=3689
-  _globals['_GETSEMANTICLAYERREQUEST']._serialized_end=3779
-  _globals['_GETSEMANTICLAYERRESPONSE']._serialized_start=3781
-  _globals['_GETSEMANTICLAYERRESPONSE']._serialized_end=3827
-  _globals['_SETSEMANTICLAYERREQUEST']._serialized_start=3829
-  _globals['_SETSEMANTICLAYERREQUEST']._serialized_end=3950
-  _globals['_SETSEMANTICLAYERRESPONSE']._serialized_start=3952
-  _globals['_SETSEMANTICLAYERRESPONSE']._serialized_end=4006
-  _globals['_KNOWLEDGESERVICE']._serialized_start=4397
-  _globals['_KNOWLEDGESERVICE']._serialized_end=6211
+  _globals['_KNOWLEDGESERVICE'].methods_by_name['SetSemanticLayer']._serialized_options = b'\272\342\030\013\n\tsql:admin\202\323\344\223\002-\032(/api/v1/{name=databases/*}/semanticLayer:\001*'
+  _globals['_VERDICT']._serialized_start=4041
+  _globals['_VERDICT']._serialized_end=4113
+  _globals['_REVIEWSTATE']._serialized_start=4115
+  _globals['_REVIEWSTATE']._serialized_end=4239
+  _globals['_QUERYOUTCOME']._serialized_start=4242
+  _globals['_QUERYOUTCOME']._serialized_end=4427
+  _globals['_SUBMITFEEDBACKREQUEST']._serialized_start=234
+  _globals['_SUBMITFEEDBACKREQUEST']._serialized_end=636
+  _globals['_SUBMITFEEDBACKRESPONSE']._serialized_start=638
+  _globals['_SUBMITFEEDBACKRESPONSE']._serialized_end=712
+  _globals['_EXAMPLE']._serialized_start=715
+  _globals['_EXAMPLE']._serialized_end=1019
+  _globals['_CREATEEXAMPLEREQUEST']._serialized_start=1022
+  _globals['_CREATEEXAMPLEREQUEST']._serialized_end=1179
+  _globals['_CREATEEXAMPLERESPONSE']._serialized_start=1181
+  _globals['_CREATEEXAMPLERESPONSE']._serialized_end=1254
+  _globals['_LISTEXAMPLESREQUEST']._serialized_start=1257
+  _globals['_LISTEXAMPLESREQUEST']._serialized_end=1493
+  _globals['_LISTEXAMPLESRESPONSE']._serialized_start=1495
+  _globals['_LISTEXAMPLESRESPONSE']._serialized_end=1609
+  _globals['_UPDATEEXAMPLEREQUEST']._serialized_start=1611
+  _globals['_UPDATEEXAMPLEREQUEST']._serialized_end=1695
+  _globals['_UPDATEEXAMPLERESPONSE']._serialized_start=1697
+  _globals['_UPDATEEXAMPLERESPONSE']._serialized_end=1770
+  _globals['_DELETEEXAMPLEREQUEST']._serialized_start=1772
+  _globals['_DELETEEXAMPLEREQUEST']._serialized_end=1887
+  _globals['_DELETEEXAMPLERESPONSE']._serialized_start=1889
+  _globals['_DELETEEXAMPLERESPONSE']._serialized_end=1912
+  _globals['_IMPORTEXAMPLESREQUEST']._serialized_start=1915
+  _globals['_IMPORTEXAMPLESREQUEST']._serialized_end=2051
+  _globals['_IMPORTEXAMPLESRESPONSE']._serialized_start=2053
+  _globals['_IMPORTEXAMPLESRESPONSE']._serialized_end=2179
+  _globals['_LINEERROR']._serialized_start=2181
+  _globals['_LINEERROR']._serialized_end=2238
+  _globals['_EXPORTEXAMPLESREQUEST']._serialized_start=2240
+  _globals['_EXPORTEXAMPLESREQUEST']._serialized_end=2336
+  _globals['_EXPORTEXAMPLESRESPONSE']._serialized_start=2338
+  _globals['_EXPORTEXAMPLESRESPONSE']._serialized_end=2404
+  _globals['_GETSTATISTICSREQUEST']._serialized_start=2406
+  _globals['_GETSTATISTICSREQUEST']._serialized_end=2533
+  _globals['_GETSTATISTICSRESPONSE']._serialized_start=2536
+  _globals['_GETSTATISTICSRESPONSE']._serialized_end=2804
+  _globals['_SUGGESTQUESTIONSREQUEST']._serialized_start=2807
+  _globals['_SUGGESTQUESTIONSREQUEST']._serialized_end=2984
+  _globals['_SUGGESTQUESTIONSRESPONSE']._serialized_start=2986
+  _globals['_SUGGESTQUESTIONSRESPONSE']._serialized_end=3073
+  _globals['_SUGGESTION']._serialized_start=3075
+  _globals['_SUGGESTION']._serialized_end=3133
+  _globals['_LISTQUERIESREQUEST']._serialized_start=3136
+  _globals['_LISTQUERIESREQUEST']._serialized_end=3311
+  _globals['_LISTQUERIESRESPONSE']._serialized_start=3313
+  _globals['_LISTQUERIESRESPONSE']._serialized_end=3422
+  _globals['_QUERY']._serialized_start=3425
+  _globals['_QUERY']._serialized_end=3720
+  _globals['_GETSEMANTICLAYERREQUEST']._serialized_start=3722
+  _globals['_GETSEMANTICLAYERREQUEST']._serialized_end=3812
+  _globals['_GETSEMANTICLAYERRESPONSE']._serialized_start=3814
+  _globals['_GETSEMANTICLAYERRESPONSE']._serialized_end=3860
+  _globals['_SETSEMANTICLAYERREQUEST']._serialized_start=3862
+  _globals['_SETSEMANTICLAYERREQUEST']._serialized_end=3983
+  _globals['_SETSEMANTICLAYERRESPONSE']._serialized_start=3985
+  _globals['_SETSEMANTICLAYERRESPONSE']._serialized_end=4039
+  _globals['_KNOWLEDGESERVICE']._serialized_start=4430
+  _globals['_KNOWLEDGESERVICE']._serialized_end=6417
 # @@protoc_insertion_point(module_scope)

@@ -30,9 +30,10 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
+from parley.options.v1 import options_pb2 as parley_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17parley/sql/v1/sql.proto\x12\rparley.sql.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\x88\x04\n\x08\x44\x61tabase\x12\x1f\n\x04name\x18\x01 \x01(\tB\x0b\xe2\x41\x01\x08\xbaH\x04r\x02\x18PR\x04name\x12+\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x0b\x64isplayName\x12\x1e\n\x03url\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x04\xbaH\x05r\x03\x18\xd0\x0fR\x03url\x12\x36\n\x07\x64ialect\x18\x04 \x01(\x0e\x32\x16.parley.sql.v1.DialectB\x04\xe2\x41\x01\x03R\x07\x64ialect\x12*\n\x0b\x64\x65scription\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0fR\x0b\x64\x65scription\x12\x41\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bschema_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nschemaTime\x12\x38\n\x05state\x18\x08 \x01(\x0e\x32\x1c.parley.sql.v1.DatabaseStateB\x04\xe2\x41\x01\x03R\x05state\x12)\n\rstate_message\x18\t \x01(\tB\x04\xe2\x41\x01\x03R\x0cstateMessage\x12?\n\ncheck_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\tcheckTime\"\xd1\x01\n\x15\x43reateDatabaseRequest\x12\x42\n\x0b\x64\x61tabase_id\x18\x01 \x01(\tB!\xe2\x41\x01\x02\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,62}$R\ndatabaseId\x12?\n\x08\x64\x61tabase\x18\x02 \x01(\x0b\x32\x17.parley.sql.v1.DatabaseB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x08\x64\x61tabase\x12\x33\n\x06schema\x18\x03 \x01(\x0b\x32\x1b.parley.sql.v1.SchemaSourceR\x06schema\"\xa5\x01\n\x0cSchemaSource\x12\x1e\n\x03\x64\x64l\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x18\xc0\x96\xb1\x02H\x00R\x03\x64\x64l\x12/\n\x0c\x64\x62t_manifest\x18\x02 \x01(\x0c\x42\n\xbaH\x07z\x05\x18\x80\xe1\xeb\x17H\x00R\x0b\x64\x62tManifest\x12:\n\x07\x64ialect\x18\x03 \x01(\x0e\x32\x16.parley.sql.v1.DialectB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x07\x64ialectB\x08\n\x06source\"X\n\x15UpdateDatabaseRequest\x12?\n\x08\x64\x61tabase\x18\x01 \x01(\x0b\x32\x17.parley.sql.v1.DatabaseB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x08\x64\x61tabase\"M\n\x16UpdateDatabaseResponse\x12\x33\n\x08\x64\x61tabase\x18\x01 \x01(\x0b\x32\x17.parley.sql.v1.DatabaseR\x08\x64\x61tabase\"A\n\x15UploadDatabaseRequest\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"c\n\x16UploadDatabaseResponse\x12\x33\n\x08\x64\x61tabase\x18\x01 \x01(\x0b\x32\x17.parley.sql.v1.DatabaseR\x08\x64\x61tabase\x12\x14\n\x05notes\x18\x02 \x03(\tR\x05notes\"M\n\x16\x43reateDatabaseResponse\x12\x33\n\x08\x64\x61tabase\x18\x01 \x01(\x0b\x32\x17.parley.sql.v1.DatabaseR\x08\x64\x61tabase\"h\n\x14ListDatabasesRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\"v\n\x15ListDatabasesResponse\x12\x35\n\tdatabases\x18\x01 \x03(\x0b\x32\x17.parley.sql.v1.DatabaseR\tdatabases\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"U\n\x12GetDatabaseRequest\x12?\n\x04name\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x04name\"J\n\x13GetDatabaseResponse\x12\x33\n\x08\x64\x61tabase\x18\x01 \x01(\x0b\x32\x17.parley.sql.v1.DatabaseR\x08\x64\x61tabase\"X\n\x15\x44\x65leteDatabaseRequest\x12?\n\x04name\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x04name\"\x18\n\x16\x44\x65leteDatabaseResponse\"S\n\x10GetSchemaRequest\x12?\n\x04name\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x04name\"B\n\x11GetSchemaResponse\x12-\n\x06schema\x18\x01 \x01(\x0b\x32\x15.parley.sql.v1.SchemaR\x06schema\"W\n\x14RefreshSchemaRequest\x12?\n\x04name\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x04name\"F\n\x15RefreshSchemaResponse\x12-\n\x06schema\x18\x01 \x01(\x0b\x32\x15.parley.sql.v1.SchemaR\x06schema\"o\n\x06Schema\x12,\n\x06tables\x18\x01 \x03(\x0b\x32\x14.parley.sql.v1.TableR\x06tables\x12\x37\n\tread_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08readTime\"\xef\x01\n\x05Table\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x34\n\x07\x63olumns\x18\x02 \x03(\x0b\x32\x1a.parley.sql.v1.TableColumnR\x07\x63olumns\x12\x1f\n\x0bprimary_key\x18\x03 \x03(\tR\nprimaryKey\x12<\n\x0c\x66oreign_keys\x18\x04 \x03(\x0b\x32\x19.parley.sql.v1.ForeignKeyR\x0b\x66oreignKeys\x12\x1b\n\trow_count\x18\x05 \x01(\x03R\x08rowCount\x12 \n\x0b\x64\x65scription\x18\x06 \x01(\tR\x0b\x64\x65scription\"\x98\x01\n\x0bTableColumn\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04type\x18\x02 \x01(\tR\x04type\x12\x1a\n\x08nullable\x18\x03 \x01(\x08R\x08nullable\x12#\n\rsample_values\x18\x04 \x03(\tR\x0csampleValues\x12 \n\x0b\x64\x65scription\x18\x05 \x01(\tR\x0b\x64\x65scription\"\x94\x01\n\nForeignKey\x12\x18\n\x07\x63olumns\x18\x01 \x03(\tR\x07\x63olumns\x12%\n\x0ereferred_table\x18\x02 \x01(\tR\rreferredTable\x12)\n\x10referred_columns\x18\x03 \x03(\tR\x0freferredColumns\x12\x1a\n\x08inferred\x18\x04 \x01(\x08R\x08inferred\"\x85\x01\n\x14GetVocabularyRequest\x12?\n\x04name\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x04name\x12,\n\rlanguage_code\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18#R\x0clanguageCode\"1\n\x15GetVocabularyResponse\x12\x18\n\x07phrases\x18\x01 \x03(\tR\x07phrases\"\x9b\x02\n\x14GenerateQueryRequest\x12G\n\x08\x64\x61tabase\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x08\x64\x61tabase\x12*\n\x08question\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xa0\x1fR\x08question\x12 \n\x06\x65ngine\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x06\x65ngine\x12\x37\n\x07history\x18\x04 \x03(\x0b\x32\x13.parley.sql.v1.TurnB\x08\xbaH\x05\x92\x01\x02\x10\x14R\x07history\x12\x33\n\x08thinking\x18\x05 \x01(\x0b\x32\x17.parley.sql.v1.ThinkingR\x08thinking\"I\n\x04Turn\x12$\n\x08question\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1fR\x08question\x12\x1b\n\x03sql\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x18\xa0\x8d\x06R\x03sql\"\x93\x01\n\x08Thinking\x12)\n\ncandidates\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18 (\x00R\ncandidates\x12&\n\nmax_tokens\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\tmaxTokens\x12\x34\n\x08max_time\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07maxTime\"L\n\x15GenerateQueryResponse\x12\x33\n\x05query\x18\x01 \x01(\x0b\x32\x1d.parley.sql.v1.GeneratedQueryR\x05query\"\x93\x03\n\x0eGeneratedQuery\x12\x10\n\x03sql\x18\x01 \x01(\tR\x03sql\x12\x30\n\x07\x64ialect\x18\x02 \x01(\x0e\x32\x16.parley.sql.v1.DialectR\x07\x64ialect\x12 \n\x0b\x65xplanation\x18\x03 \x01(\tR\x0b\x65xplanation\x12)\n\x05links\x18\x04 \x03(\x0b\x32\x13.parley.sql.v1.LinkR\x05links\x12\x1e\n\nconfidence\x18\x05 \x01(\x01R\nconfidence\x12>\n\x0c\x61lternatives\x18\x06 \x03(\x0b\x32\x1a.parley.sql.v1.AlternativeR\x0c\x61lternatives\x12\x16\n\x06\x65ngine\x18\x07 \x01(\tR\x06\x65ngine\x12\x12\n\x04name\x18\x08 \x01(\tR\x04name\x12#\n\runknown_words\x18\t \x03(\tR\x0cunknownWords\x12\x1a\n\x08\x65xamples\x18\n \x03(\tR\x08\x65xamples\x12#\n\rfull_question\x18\x0b \x01(\tR\x0c\x66ullQuestion\"\x9e\x01\n\x04Link\x12\x14\n\x05words\x18\x01 \x01(\tR\x05words\x12\x14\n\x05start\x18\x02 \x01(\x05R\x05start\x12\x10\n\x03\x65nd\x18\x03 \x01(\x05R\x03\x65nd\x12\x14\n\x05table\x18\x04 \x01(\tR\x05table\x12\x16\n\x06\x63olumn\x18\x05 \x01(\tR\x06\x63olumn\x12\x14\n\x05value\x18\x06 \x01(\tR\x05value\x12\x14\n\x05score\x18\x07 \x01(\x01R\x05score\"a\n\x0b\x41lternative\x12\x10\n\x03sql\x18\x01 \x01(\tR\x03sql\x12 \n\x0b\x65xplanation\x18\x02 \x01(\tR\x0b\x65xplanation\x12\x1e\n\nconfidence\x18\x03 \x01(\x01R\nconfidence\"\xe3\x02\n\x13\x45xecuteQueryRequest\x12G\n\x08\x64\x61tabase\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x08\x64\x61tabase\x12!\n\x03sql\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x06\x10\x01\x18\xa0\x8d\x06R\x03sql\x12&\n\x08max_rows\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x00R\x07maxRows\x12\x33\n\x07timeout\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07timeout\x12=\n\x06\x66ormat\x18\x05 \x01(\x0e\x32\x1b.parley.sql.v1.ResultFormatB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x06\x66ormat\x12!\n\x04skip\x18\x06 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\x94\xeb\xdc\x03(\x00R\x04skip\x12!\n\x0c\x63onfirm_cost\x18\x07 \x01(\x08R\x0b\x63onfirmCost\"\x85\x02\n\x14\x45xecuteQueryResponse\x12\x38\n\x07\x63olumns\x18\x01 \x01(\x0b\x32\x1c.parley.sql.v1.ResultColumnsH\x00R\x07\x63olumns\x12-\n\x04rows\x18\x02 \x01(\x0b\x32\x17.parley.sql.v1.RowBatchH\x00R\x04rows\x12\x38\n\x07summary\x18\x03 \x01(\x0b\x32\x1c.parley.sql.v1.ResultSummaryH\x00R\x07summary\x12*\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x05\x65rror\x12\x16\n\x05\x61rrow\x18\x05 \x01(\x0cH\x00R\x05\x61rrowB\x06\n\x04part\"F\n\rResultColumns\x12\x35\n\x07\x63olumns\x18\x01 \x03(\x0b\x32\x1b.parley.sql.v1.ResultColumnR\x07\x63olumns\"Q\n\x0cResultColumn\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12-\n\x04type\x18\x02 \x01(\x0e\x32\x19.parley.sql.v1.ColumnTypeR\x04type\":\n\x08RowBatch\x12.\n\x04rows\x18\x01 \x03(\x0b\x32\x1a.google.protobuf.ListValueR\x04rows\"\xae\x01\n\rResultSummary\x12\x1b\n\trow_count\x18\x01 \x01(\x03R\x08rowCount\x12\x1c\n\ttruncated\x18\x02 \x01(\x08R\ttruncated\x12\x33\n\x07\x65lapsed\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07\x65lapsed\x12-\n\x05\x63hart\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructR\x05\x63hart\"\x8a\x02\n\x12\x45xportQueryRequest\x12G\n\x08\x64\x61tabase\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x08\x64\x61tabase\x12!\n\x03sql\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x06\x10\x01\x18\xa0\x8d\x06R\x03sql\x12=\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x1b.parley.sql.v1.ExportFormatB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x06\x66ormat\x12&\n\x08max_rows\x18\x04 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x00R\x07maxRows\x12!\n\x0c\x63onfirm_cost\x18\x05 \x01(\x08R\x0b\x63onfirmCost\"?\n\x13\x45xportQueryResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"\x9b\x01\n\x13\x45xplainQueryRequest\x12G\n\x08\x64\x61tabase\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x08\x64\x61tabase\x12!\n\x03sql\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x06\x10\x01\x18\xa0\x8d\x06R\x03sql\x12\x18\n\x07measure\x18\x03 \x01(\x08R\x07measure\"\xd0\x02\n\x14\x45xplainQueryResponse\x12\x12\n\x04plan\x18\x01 \x01(\tR\x04plan\x12\x12\n\x04\x63ost\x18\x02 \x01(\x01R\x04\x63ost\x12\x12\n\x04rows\x18\x03 \x01(\x01R\x04rows\x12\x33\n\x07\x65lapsed\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07\x65lapsed\x12.\n\x05scans\x18\x05 \x03(\x0b\x32\x18.parley.sql.v1.TableScanR\x05scans\x12\x34\n\x07indexes\x18\x06 \x03(\x0b\x32\x1a.parley.sql.v1.IndexAdviceR\x07indexes\x12\x32\n\x08rewrites\x18\x07 \x03(\x0b\x32\x16.parley.sql.v1.RewriteR\x08rewrites\x12-\n\x12needs_confirmation\x18\x08 \x01(\x08R\x11needsConfirmation\"M\n\tTableScan\x12\x14\n\x05table\x18\x01 \x01(\tR\x05table\x12\x12\n\x04rows\x18\x02 \x01(\x03R\x04rows\x12\x16\n\x06\x66ilter\x18\x03 \x01(\tR\x06\x66ilter\"s\n\x0bIndexAdvice\x12\x14\n\x05table\x18\x01 \x01(\tR\x05table\x12\x18\n\x07\x63olumns\x18\x02 \x03(\tR\x07\x63olumns\x12\x1c\n\tstatement\x18\x03 \x01(\tR\tstatement\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\"|\n\x07Rewrite\x12\x10\n\x03sql\x18\x01 \x01(\tR\x03sql\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n\x04\x63ost\x18\x03 \x01(\x01R\x04\x63ost\x12\x33\n\x07\x65lapsed\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07\x65lapsed\"\xc0\x01\n\x0bResultTable\x12\x10\n\x03sql\x18\x01 \x01(\tR\x03sql\x12\x1a\n\x08\x64\x61tabase\x18\x02 \x01(\tR\x08\x64\x61tabase\x12\x35\n\x07\x63olumns\x18\x03 \x03(\x0b\x32\x1b.parley.sql.v1.ResultColumnR\x07\x63olumns\x12.\n\x04rows\x18\x04 \x03(\x0b\x32\x1a.google.protobuf.ListValueR\x04rows\x12\x1c\n\ttruncated\x18\x05 \x01(\x08R\ttruncated\"\xf2\x02\n\nAskRequest\x12G\n\x08\x64\x61tabase\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x08\x64\x61tabase\x12*\n\x08question\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xa0\x1fR\x08question\x12 \n\x06\x65ngine\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x06\x65ngine\x12&\n\x08max_rows\x18\x04 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x00R\x07maxRows\x12\x37\n\x07history\x18\x05 \x03(\x0b\x32\x13.parley.sql.v1.TurnB\x08\xbaH\x05\x92\x01\x02\x10\x14R\x07history\x12\x33\n\x08thinking\x18\x06 \x01(\x0b\x32\x17.parley.sql.v1.ThinkingR\x08thinking\x12\x14\n\x05guess\x18\x07 \x01(\x08R\x05guess\x12!\n\x0c\x63onfirm_cost\x18\x08 \x01(\x08R\x0b\x63onfirmCost\"\xcf\x03\n\x0b\x41skResponse\x12\x42\n\rlinked_schema\x18\x01 \x01(\x0b\x32\x1b.parley.sql.v1.LinkedSchemaH\x00R\x0clinkedSchema\x12\x35\n\x05query\x18\x02 \x01(\x0b\x32\x1d.parley.sql.v1.GeneratedQueryH\x00R\x05query\x12\x38\n\x07\x63olumns\x18\x03 \x01(\x0b\x32\x1c.parley.sql.v1.ResultColumnsH\x00R\x07\x63olumns\x12-\n\x04rows\x18\x04 \x01(\x0b\x32\x17.parley.sql.v1.RowBatchH\x00R\x04rows\x12/\n\x06\x61nswer\x18\x05 \x01(\x0b\x32\x15.parley.sql.v1.AnswerH\x00R\x06\x61nswer\x12*\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x05\x65rror\x12\x31\n\x04step\x18\x07 \x01(\x0b\x32\x1b.parley.sql.v1.ThinkingStepH\x00R\x04step\x12\x44\n\rclarification\x18\x08 \x01(\x0b\x32\x1c.parley.sql.v1.ClarificationH\x00R\rclarificationB\x06\n\x04part\"L\n\x0cThinkingStep\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\x12\x10\n\x03sql\x18\x02 \x01(\tR\x03sql\x12\x16\n\x06tokens\x18\x03 \x01(\x05R\x06tokens\"T\n\rClarification\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\x12/\n\x07\x63hoices\x18\x02 \x03(\x0b\x32\x15.parley.sql.v1.ChoiceR\x07\x63hoices\"N\n\x06\x43hoice\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\x12\x10\n\x03sql\x18\x02 \x01(\tR\x03sql\x12\x1e\n\nconfidence\x18\x03 \x01(\x01R\nconfidence\"g\n\x0cLinkedSchema\x12,\n\x06tables\x18\x01 \x03(\x0b\x32\x14.parley.sql.v1.TableR\x06tables\x12)\n\x05links\x18\x02 \x03(\x0b\x32\x13.parley.sql.v1.LinkR\x05links\"T\n\x06\x41nswer\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\x12\x36\n\x07summary\x18\x02 \x01(\x0b\x32\x1c.parley.sql.v1.ResultSummaryR\x07summary*\xa2\x01\n\x07\x44ialect\x12\x17\n\x13\x44IALECT_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44IALECT_SQLITE\x10\x01\x12\x16\n\x12\x44IALECT_POSTGRESQL\x10\x02\x12\x11\n\rDIALECT_MYSQL\x10\x03\x12\x12\n\x0e\x44IALECT_DUCKDB\x10\x04\x12\x16\n\x12\x44IALECT_CLICKHOUSE\x10\x05\x12\x13\n\x0f\x44IALECT_MONGODB\x10\x06*\xa6\x01\n\rDatabaseState\x12\x1e\n\x1a\x44\x41TABASE_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x41TABASE_STATE_ACTIVE\x10\x01\x12\x1e\n\x1a\x44\x41TABASE_STATE_UNREACHABLE\x10\x02\x12\x1a\n\x16\x44\x41TABASE_STATE_REFUSED\x10\x03\x12\x1e\n\x1a\x44\x41TABASE_STATE_SCHEMA_ONLY\x10\x04*^\n\x0cResultFormat\x12\x1d\n\x19RESULT_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12RESULT_FORMAT_ROWS\x10\x01\x12\x17\n\x13RESULT_FORMAT_ARROW\x10\x02*\x80\x02\n\nColumnType\x12\x1b\n\x17\x43OLUMN_TYPE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43OLUMN_TYPE_INTEGER\x10\x01\x12\x16\n\x12\x43OLUMN_TYPE_NUMBER\x10\x02\x12\x17\n\x13\x43OLUMN_TYPE_DECIMAL\x10\x03\x12\x14\n\x10\x43OLUMN_TYPE_TEXT\x10\x04\x12\x17\n\x13\x43OLUMN_TYPE_BOOLEAN\x10\x05\x12\x14\n\x10\x43OLUMN_TYPE_DATE\x10\x06\x12\x19\n\x15\x43OLUMN_TYPE_TIMESTAMP\x10\x07\x12\x15\n\x11\x43OLUMN_TYPE_BYTES\x10\x08\x12\x14\n\x10\x43OLUMN_TYPE_JSON\x10\t*u\n\x0c\x45xportFormat\x12\x1d\n\x19\x45XPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45XPORT_FORMAT_CSV\x10\x01\x12\x16\n\x12\x45XPORT_FORMAT_XLSX\x10\x02\x12\x17\n\x13\x45XPORT_FORMAT_ARROW\x10\x03\x32\x82\x0f\n\nSqlService\x12\x82\x01\n\x0e\x43reateDatabase\x12$.parley.sql.v1.CreateDatabaseRequest\x1a%.parley.sql.v1.CreateDatabaseResponse\"#\x82\xd3\xe4\x93\x02\x1d\"\x11/api/v1/databases:\x08\x64\x61tabase\x12\x94\x01\n\x0eUpdateDatabase\x12$.parley.sql.v1.UpdateDatabaseRequest\x1a%.parley.sql.v1.UpdateDatabaseResponse\"5\x82\xd3\xe4\x93\x02/2#/api/v1/{database.name=databases/*}:\x08\x64\x61tabase\x12\x87\x01\n\x0eUploadDatabase\x12$.parley.sql.v1.UploadDatabaseRequest\x1a%.parley.sql.v1.UploadDatabaseResponse\"&\x82\xd3\xe4\x93\x02 \"\x18/api/v1/databases:upload:\x04\x62ody(\x01\x12u\n\rListDatabases\x12#.parley.sql.v1.ListDatabasesRequest\x1a$.parley.sql.v1.ListDatabasesResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/databases\x12x\n\x0bGetDatabase\x12!.parley.sql.v1.GetDatabaseRequest\x1a\".parley.sql.v1.GetDatabaseResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/v1/{name=databases/*}\x12\x81\x01\n\x0e\x44\x65leteDatabase\x12$.parley.sql.v1.DeleteDatabaseRequest\x1a%.parley.sql.v1.DeleteDatabaseResponse\"\"\x82\xd3\xe4\x93\x02\x1c*\x1a/api/v1/{name=databases/*}\x12y\n\tGetSchema\x12\x1f.parley.sql.v1.GetSchemaRequest\x1a .parley.sql.v1.GetSchemaResponse\")\x82\xd3\xe4\x93\x02#\x12!/api/v1/{name=databases/*}/schema\x12\x90\x01\n\rRefreshSchema\x12#.parley.sql.v1.RefreshSchemaRequest\x1a$.parley.sql.v1.RefreshSchemaResponse\"4\x82\xd3\xe4\x93\x02.\")/api/v1/{name=databases/*}/schema:refresh:\x01*\x12\x89\x01\n\rGetVocabulary\x12#.parley.sql.v1.GetVocabularyRequest\x1a$.parley.sql.v1.GetVocabularyResponse\"-\x82\xd3\xe4\x93\x02\'\x12%/api/v1/{name=databases/*}/vocabulary\x12\x93\x01\n\rGenerateQuery\x12#.parley.sql.v1.GenerateQueryRequest\x1a$.parley.sql.v1.GenerateQueryResponse\"7\x82\xd3\xe4\x93\x02\x31\",/api/v1/{database=databases/*}:generateQuery:\x01*\x12\x91\x01\n\x0c\x45xecuteQuery\x12\".parley.sql.v1.ExecuteQueryRequest\x1a#.parley.sql.v1.ExecuteQueryResponse\"6\x82\xd3\xe4\x93\x02\x30\"+/api/v1/{database=databases/*}:executeQuery:\x01*0\x01\x12\x93\x01\n\x0b\x45xportQuery\x12!.parley.sql.v1.ExportQueryRequest\x1a\".parley.sql.v1.ExportQueryResponse\";\x82\xd3\xe4\x93\x02\x35\"*/api/v1/{database=databases/*}:exportQuery:\x01*b\x04\x62ody0\x01\x12\x8f\x01\n\x0c\x45xplainQuery\x12\".parley.sql.v1.ExplainQueryRequest\x1a#.parley.sql.v1.ExplainQueryResponse\"6\x82\xd3\xe4\x93\x02\x30\"+/api/v1/{database=databases/*}:explainQuery:\x01*\x12m\n\x03\x41sk\x12\x19.parley.sql.v1.AskRequest\x1a\x1a.parley.sql.v1.AskResponse\"-\x82\xd3\xe4\x93\x02\'\"\"/api/v1/{database=databases/*}:ask:\x01*0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17parley/sql/v1/sql.proto\x12\rparley.sql.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1fparley/options/v1/options.proto\"\x88\x04\n\x08\x44\x61tabase\x12\x1f\n\x04name\x18\x01 \x01(\tB\x0b\xe2\x41\x01\x08\xbaH\x04r\x02\x18PR\x04name\x12+\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x0b\x64isplayName\x12\x1e\n\x03url\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x04\xbaH\x05r\x03\x18\xd0\x0fR\x03url\x12\x36\n\x07\x64ialect\x18\x04 \x01(\x0e\x32\x16.parley.sql.v1.DialectB\x04\xe2\x41\x01\x03R\x07\x64ialect\x12*\n\x0b\x64\x65scription\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0fR\x0b\x64\x65scription\x12\x41\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bschema_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nschemaTime\x12\x38\n\x05state\x18\x08 \x01(\x0e\x32\x1c.parley.sql.v1.DatabaseStateB\x04\xe2\x41\x01\x03R\x05state\x12)\n\rstate_message\x18\t \x01(\tB\x04\xe2\x41\x01\x03R\x0cstateMessage\x12?\n\ncheck_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\tcheckTime\"\xd1\x01\n\x15\x43reateDatabaseRequest\x12\x42\n\x0b\x64\x61tabase_id\x18\x01 \x01(\tB!\xe2\x41\x01\x02\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,62}$R\ndatabaseId\x12?\n\x08\x64\x61tabase\x18\x02 \x01(\x0b\x32\x17.parley.sql.v1.DatabaseB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x08\x64\x61tabase\x12\x33\n\x06schema\x18\x03 \x01(\x0b\x32\x1b.parley.sql.v1.SchemaSourceR\x06schema\"\xa5\x01\n\x0cSchemaSource\x12\x1e\n\x03\x64\x64l\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x18\xc0\x96\xb1\x02H\x00R\x03\x64\x64l\x12/\n\x0c\x64\x62t_manifest\x18\x02 \x01(\x0c\x42\n\xbaH\x07z\x05\x18\x80\xe1\xeb\x17H\x00R\x0b\x64\x62tManifest\x12:\n\x07\x64ialect\x18\x03 \x01(\x0e\x32\x16.parley.sql.v1.DialectB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x07\x64ialectB\x08\n\x06source\"X\n\x15UpdateDatabaseRequest\x12?\n\x08\x64\x61tabase\x18\x01 \x01(\x0b\x32\x17.parley.sql.v1.DatabaseB\n\xe2\x41\x01\x02\xbaH\x03\xc8\x01\x01R\x08\x64\x61tabase\"M\n\x16UpdateDatabaseResponse\x12\x33\n\x08\x64\x61tabase\x18\x01 \x01(\x0b\x32\x17.parley.sql.v1.DatabaseR\x08\x64\x61tabase\"A\n\x15UploadDatabaseRequest\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"c\n\x16UploadDatabaseResponse\x12\x33\n\x08\x64\x61tabase\x18\x01 \x01(\x0b\x32\x17.parley.sql.v1.DatabaseR\x08\x64\x61tabase\x12\x14\n\x05notes\x18\x02 \x03(\tR\x05notes\"M\n\x16\x43reateDatabaseResponse\x12\x33\n\x08\x64\x61tabase\x18\x01 \x01(\x0b\x32\x17.parley.sql.v1.DatabaseR\x08\x64\x61tabase\"h\n\x14ListDatabasesRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\"v\n\x15ListDatabasesResponse\x12\x35\n\tdatabases\x18\x01 \x03(\x0b\x32\x17.parley.sql.v1.DatabaseR\tdatabases\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"U\n\x12GetDatabaseRequest\x12?\n\x04name\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x04name\"J\n\x13GetDatabaseResponse\x12\x33\n\x08\x64\x61tabase\x18\x01 \x01(\x0b\x32\x17.parley.sql.v1.DatabaseR\x08\x64\x61tabase\"X\n\x15\x44\x65leteDatabaseRequest\x12?\n\x04name\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x04name\"\x18\n\x16\x44\x65leteDatabaseResponse\"S\n\x10GetSchemaRequest\x12?\n\x04name\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x04name\"B\n\x11GetSchemaResponse\x12-\n\x06schema\x18\x01 \x01(\x0b\x32\x15.parley.sql.v1.SchemaR\x06schema\"W\n\x14RefreshSchemaRequest\x12?\n\x04name\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x04name\"F\n\x15RefreshSchemaResponse\x12-\n\x06schema\x18\x01 \x01(\x0b\x32\x15.parley.sql.v1.SchemaR\x06schema\"o\n\x06Schema\x12,\n\x06tables\x18\x01 \x03(\x0b\x32\x14.parley.sql.v1.TableR\x06tables\x12\x37\n\tread_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08readTime\"\xef\x01\n\x05Table\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x34\n\x07\x63olumns\x18\x02 \x03(\x0b\x32\x1a.parley.sql.v1.TableColumnR\x07\x63olumns\x12\x1f\n\x0bprimary_key\x18\x03 \x03(\tR\nprimaryKey\x12<\n\x0c\x66oreign_keys\x18\x04 \x03(\x0b\x32\x19.parley.sql.v1.ForeignKeyR\x0b\x66oreignKeys\x12\x1b\n\trow_count\x18\x05 \x01(\x03R\x08rowCount\x12 \n\x0b\x64\x65scription\x18\x06 \x01(\tR\x0b\x64\x65scription\"\x98\x01\n\x0bTableColumn\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04type\x18\x02 \x01(\tR\x04type\x12\x1a\n\x08nullable\x18\x03 \x01(\x08R\x08nullable\x12#\n\rsample_values\x18\x04 \x03(\tR\x0csampleValues\x12 \n\x0b\x64\x65scription\x18\x05 \x01(\tR\x0b\x64\x65scription\"\x94\x01\n\nForeignKey\x12\x18\n\x07\x63olumns\x18\x01 \x03(\tR\x07\x63olumns\x12%\n\x0ereferred_table\x18\x02 \x01(\tR\rreferredTable\x12)\n\x10referred_columns\x18\x03 \x03(\tR\x0freferredColumns\x12\x1a\n\x08inferred\x18\x04 \x01(\x08R\x08inferred\"\x85\x01\n\x14GetVocabularyRequest\x12?\n\x04name\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x04name\x12,\n\rlanguage_code\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18#R\x0clanguageCode\"1\n\x15GetVocabularyResponse\x12\x18\n\x07phrases\x18\x01 \x03(\tR\x07phrases\"\x9b\x02\n\x14GenerateQueryRequest\x12G\n\x08\x64\x61tabase\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x08\x64\x61tabase\x12*\n\x08question\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xa0\x1fR\x08question\x12 \n\x06\x65ngine\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x06\x65ngine\x12\x37\n\x07history\x18\x04 \x03(\x0b\x32\x13.parley.sql.v1.TurnB\x08\xbaH\x05\x92\x01\x02\x10\x14R\x07history\x12\x33\n\x08thinking\x18\x05 \x01(\x0b\x32\x17.parley.sql.v1.ThinkingR\x08thinking\"I\n\x04Turn\x12$\n\x08question\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1fR\x08question\x12\x1b\n\x03sql\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x18\xa0\x8d\x06R\x03sql\"\x93\x01\n\x08Thinking\x12)\n\ncandidates\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18 (\x00R\ncandidates\x12&\n\nmax_tokens\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\tmaxTokens\x12\x34\n\x08max_time\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07maxTime\"L\n\x15GenerateQueryResponse\x12\x33\n\x05query\x18\x01 \x01(\x0b\x32\x1d.parley.sql.v1.GeneratedQueryR\x05query\"\x93\x03\n\x0eGeneratedQuery\x12\x10\n\x03sql\x18\x01 \x01(\tR\x03sql\x12\x30\n\x07\x64ialect\x18\x02 \x01(\x0e\x32\x16.parley.sql.v1.DialectR\x07\x64ialect\x12 \n\x0b\x65xplanation\x18\x03 \x01(\tR\x0b\x65xplanation\x12)\n\x05links\x18\x04 \x03(\x0b\x32\x13.parley.sql.v1.LinkR\x05links\x12\x1e\n\nconfidence\x18\x05 \x01(\x01R\nconfidence\x12>\n\x0c\x61lternatives\x18\x06 \x03(\x0b\x32\x1a.parley.sql.v1.AlternativeR\x0c\x61lternatives\x12\x16\n\x06\x65ngine\x18\x07 \x01(\tR\x06\x65ngine\x12\x12\n\x04name\x18\x08 \x01(\tR\x04name\x12#\n\runknown_words\x18\t \x03(\tR\x0cunknownWords\x12\x1a\n\x08\x65xamples\x18\n \x03(\tR\x08\x65xamples\x12#\n\rfull_question\x18\x0b \x01(\tR\x0c\x66ullQuestion\"\x9e\x01\n\x04Link\x12\x14\n\x05words\x18\x01 \x01(\tR\x05words\x12\x14\n\x05start\x18\x02 \x01(\x05R\x05start\x12\x10\n\x03\x65nd\x18\x03 \x01(\x05R\x03\x65nd\x12\x14\n\x05table\x18\x04 \x01(\tR\x05table\x12\x16\n\x06\x63olumn\x18\x05 \x01(\tR\x06\x63olumn\x12\x14\n\x05value\x18\x06 \x01(\tR\x05value\x12\x14\n\x05score\x18\x07 \x01(\x01R\x05score\"a\n\x0b\x41lternative\x12\x10\n\x03sql\x18\x01 \x01(\tR\x03sql\x12 \n\x0b\x65xplanation\x18\x02 \x01(\tR\x0b\x65xplanation\x12\x1e\n\nconfidence\x18\x03 \x01(\x01R\nconfidence\"\xe3\x02\n\x13\x45xecuteQueryRequest\x12G\n\x08\x64\x61tabase\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x08\x64\x61tabase\x12!\n\x03sql\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x06\x10\x01\x18\xa0\x8d\x06R\x03sql\x12&\n\x08max_rows\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x00R\x07maxRows\x12\x33\n\x07timeout\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07timeout\x12=\n\x06\x66ormat\x18\x05 \x01(\x0e\x32\x1b.parley.sql.v1.ResultFormatB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x06\x66ormat\x12!\n\x04skip\x18\x06 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\x94\xeb\xdc\x03(\x00R\x04skip\x12!\n\x0c\x63onfirm_cost\x18\x07 \x01(\x08R\x0b\x63onfirmCost\"\x85\x02\n\x14\x45xecuteQueryResponse\x12\x38\n\x07\x63olumns\x18\x01 \x01(\x0b\x32\x1c.parley.sql.v1.ResultColumnsH\x00R\x07\x63olumns\x12-\n\x04rows\x18\x02 \x01(\x0b\x32\x17.parley.sql.v1.RowBatchH\x00R\x04rows\x12\x38\n\x07summary\x18\x03 \x01(\x0b\x32\x1c.parley.sql.v1.ResultSummaryH\x00R\x07summary\x12*\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x05\x65rror\x12\x16\n\x05\x61rrow\x18\x05 \x01(\x0cH\x00R\x05\x61rrowB\x06\n\x04part\"F\n\rResultColumns\x12\x35\n\x07\x63olumns\x18\x01 \x03(\x0b\x32\x1b.parley.sql.v1.ResultColumnR\x07\x63olumns\"Q\n\x0cResultColumn\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12-\n\x04type\x18\x02 \x01(\x0e\x32\x19.parley.sql.v1.ColumnTypeR\x04type\":\n\x08RowBatch\x12.\n\x04rows\x18\x01 \x03(\x0b\x32\x1a.google.protobuf.ListValueR\x04rows\"\xae\x01\n\rResultSummary\x12\x1b\n\trow_count\x18\x01 \x01(\x03R\x08rowCount\x12\x1c\n\ttruncated\x18\x02 \x01(\x08R\ttruncated\x12\x33\n\x07\x65lapsed\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07\x65lapsed\x12-\n\x05\x63hart\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructR\x05\x63hart\"\x8a\x02\n\x12\x45xportQueryRequest\x12G\n\x08\x64\x61tabase\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x08\x64\x61tabase\x12!\n\x03sql\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x06\x10\x01\x18\xa0\x8d\x06R\x03sql\x12=\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x1b.parley.sql.v1.ExportFormatB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x06\x66ormat\x12&\n\x08max_rows\x18\x04 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x00R\x07maxRows\x12!\n\x0c\x63onfirm_cost\x18\x05 \x01(\x08R\x0b\x63onfirmCost\"?\n\x13\x45xportQueryResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"\x9b\x01\n\x13\x45xplainQueryRequest\x12G\n\x08\x64\x61tabase\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x08\x64\x61tabase\x12!\n\x03sql\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x02\xbaH\x08r\x06\x10\x01\x18\xa0\x8d\x06R\x03sql\x12\x18\n\x07measure\x18\x03 \x01(\x08R\x07measure\"\xd0\x02\n\x14\x45xplainQueryResponse\x12\x12\n\x04plan\x18\x01 \x01(\tR\x04plan\x12\x12\n\x04\x63ost\x18\x02 \x01(\x01R\x04\x63ost\x12\x12\n\x04rows\x18\x03 \x01(\x01R\x04rows\x12\x33\n\x07\x65lapsed\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07\x65lapsed\x12.\n\x05scans\x18\x05 \x03(\x0b\x32\x18.parley.sql.v1.TableScanR\x05scans\x12\x34\n\x07indexes\x18\x06 \x03(\x0b\x32\x1a.parley.sql.v1.IndexAdviceR\x07indexes\x12\x32\n\x08rewrites\x18\x07 \x03(\x0b\x32\x16.parley.sql.v1.RewriteR\x08rewrites\x12-\n\x12needs_confirmation\x18\x08 \x01(\x08R\x11needsConfirmation\"M\n\tTableScan\x12\x14\n\x05table\x18\x01 \x01(\tR\x05table\x12\x12\n\x04rows\x18\x02 \x01(\x03R\x04rows\x12\x16\n\x06\x66ilter\x18\x03 \x01(\tR\x06\x66ilter\"s\n\x0bIndexAdvice\x12\x14\n\x05table\x18\x01 \x01(\tR\x05table\x12\x18\n\x07\x63olumns\x18\x02 \x03(\tR\x07\x63olumns\x12\x1c\n\tstatement\x18\x03 \x01(\tR\tstatement\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\"|\n\x07Rewrite\x12\x10\n\x03sql\x18\x01 \x01(\tR\x03sql\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n\x04\x63ost\x18\x03 \x01(\x01R\x04\x63ost\x12\x33\n\x07\x65lapsed\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07\x65lapsed\"\xc0\x01\n\x0bResultTable\x12\x10\n\x03sql\x18\x01 \x01(\tR\x03sql\x12\x1a\n\x08\x64\x61tabase\x18\x02 \x01(\tR\x08\x64\x61tabase\x12\x35\n\x07\x63olumns\x18\x03 \x03(\x0b\x32\x1b.parley.sql.v1.ResultColumnR\x07\x63olumns\x12.\n\x04rows\x18\x04 \x03(\x0b\x32\x1a.google.protobuf.ListValueR\x04rows\x12\x1c\n\ttruncated\x18\x05 \x01(\x08R\ttruncated\"\xf2\x02\n\nAskRequest\x12G\n\x08\x64\x61tabase\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xbaH$r\"2 ^databases/[a-z][a-z0-9-]{0,62}$R\x08\x64\x61tabase\x12*\n\x08question\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xa0\x1fR\x08question\x12 \n\x06\x65ngine\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x06\x65ngine\x12&\n\x08max_rows\x18\x04 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x00R\x07maxRows\x12\x37\n\x07history\x18\x05 \x03(\x0b\x32\x13.parley.sql.v1.TurnB\x08\xbaH\x05\x92\x01\x02\x10\x14R\x07history\x12\x33\n\x08thinking\x18\x06 \x01(\x0b\x32\x17.parley.sql.v1.ThinkingR\x08thinking\x12\x14\n\x05guess\x18\x07 \x01(\x08R\x05guess\x12!\n\x0c\x63onfirm_cost\x18\x08 \x01(\x08R\x0b\x63onfirmCost\"\xcf\x03\n\x0b\x41skResponse\x12\x42\n\rlinked_schema\x18\x01 \x01(\x0b\x32\x1b.parley.sql.v1.LinkedSchemaH\x00R\x0clinkedSchema\x12\x35\n\x05query\x18\x02 \x01(\x0b\x32\x1d.parley.sql.v1.GeneratedQueryH\x00R\x05query\x12\x38\n\x07\x63olumns\x18\x03 \x01(\x0b\x32\x1c.parley.sql.v1.ResultColumnsH\x00R\x07\x63olumns\x12-\n\x04rows\x18\x04 \x01(\x0b\x32\x17.parley.sql.v1.RowBatchH\x00R\x04rows\x12/\n\x06\x61nswer\x18\x05 \x01(\x0b\x32\x15.parley.sql.v1.AnswerH\x00R\x06\x61nswer\x12*\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x12.google.rpc.StatusH\x00R\x05\x65rror\x12\x31\n\x04step\x18\x07 \x01(\x0b\x32\x1b.parley.sql.v1.ThinkingStepH\x00R\x04step\x12\x44\n\rclarification\x18\x08 \x01(\x0b\x32\x1c.parley.sql.v1.ClarificationH\x00R\rclarificationB\x06\n\x04part\"L\n\x0cThinkingStep\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\x12\x10\n\x03sql\x18\x02 \x01(\tR\x03sql\x12\x16\n\x06tokens\x18\x03 \x01(\x05R\x06tokens\"T\n\rClarification\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\x12/\n\x07\x63hoices\x18\x02 \x03(\x0b\x32\x15.parley.sql.v1.ChoiceR\x07\x63hoices\"N\n\x06\x43hoice\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\x12\x10\n\x03sql\x18\x02 \x01(\tR\x03sql\x12\x1e\n\nconfidence\x18\x03 \x01(\x01R\nconfidence\"g\n\x0cLinkedSchema\x12,\n\x06tables\x18\x01 \x03(\x0b\x32\x14.parley.sql.v1.TableR\x06tables\x12)\n\x05links\x18\x02 \x03(\x0b\x32\x13.parley.sql.v1.LinkR\x05links\"T\n\x06\x41nswer\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\x12\x36\n\x07summary\x18\x02 \x01(\x0b\x32\x1c.parley.sql.v1.ResultSummaryR\x07summary*\xa2\x01\n\x07\x44ialect\x12\x17\n\x13\x44IALECT_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44IALECT_SQLITE\x10\x01\x12\x16\n\x12\x44IALECT_POSTGRESQL\x10\x02\x12\x11\n\rDIALECT_MYSQL\x10\x03\x12\x12\n\x0e\x44IALECT_DUCKDB\x10\x04\x12\x16\n\x12\x44IALECT_CLICKHOUSE\x10\x05\x12\x13\n\x0f\x44IALECT_MONGODB\x10\x06*\xa6\x01\n\rDatabaseState\x12\x1e\n\x1a\x44\x41TABASE_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x41TABASE_STATE_ACTIVE\x10\x01\x12\x1e\n\x1a\x44\x41TABASE_STATE_UNREACHABLE\x10\x02\x12\x1a\n\x16\x44\x41TABASE_STATE_REFUSED\x10\x03\x12\x1e\n\x1a\x44\x41TABASE_STATE_SCHEMA_ONLY\x10\x04*^\n\x0cResultFormat\x12\x1d\n\x19RESULT_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12RESULT_FORMAT_ROWS\x10\x01\x12\x17\n\x13RESULT_FORMAT_ARROW\x10\x02*\x80\x02\n\nColumnType\x12\x1b\n\x17\x43OLUMN_TYPE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43OLUMN_TYPE_INTEGER\x10\x01\x12\x16\n\x12\x43OLUMN_TYPE_NUMBER\x10\x02\x12\x17\n\x13\x43OLUMN_TYPE_DECIMAL\x10\x03\x12\x14\n\x10\x43OLUMN_TYPE_TEXT\x10\x04\x12\x17\n\x13\x43OLUMN_TYPE_BOOLEAN\x10\x05\x12\x14\n\x10\x43OLUMN_TYPE_DATE\x10\x06\x12\x19\n\x15\x43OLUMN_TYPE_TIMESTAMP\x10\x07\x12\x15\n\x11\x43OLUMN_TYPE_BYTES\x10\x08\x12\x14\n\x10\x43OLUMN_TYPE_JSON\x10\t*u\n\x0c\x45xportFormat\x12\x1d\n\x19\x45XPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45XPORT_FORMAT_CSV\x10\x01\x12\x16\n\x12\x45XPORT_FORMAT_XLSX\x10\x02\x12\x17\n\x13\x45XPORT_FORMAT_ARROW\x10\x03\x32\xce\x10\n\nSqlService\x12\x91\x01\n\x0e\x43reateDatabase\x12$.parley.sql.v1.CreateDatabaseRequest\x1a%.parley.sql.v1.CreateDatabaseResponse\"2\xba\xe2\x18\x0b\n\tsql:admin\x82\xd3\xe4\x93\x02\x1d\"\x11/api/v1/databases:\x08\x64\x61tabase\x12\xa3\x01\n\x0eUpdateDatabase\x12$.parley.sql.v1.UpdateDatabaseRequest\x1a%.parley.sql.v1.UpdateDatabaseResponse\"D\xba\xe2\x18\x0b\n\tsql:admin\x82\xd3\xe4\x93\x02/2#/api/v1/{database.name=databases/*}:\x08\x64\x61tabase\x12\x96\x01\n\x0eUploadDatabase\x12$.parley.sql.v1.UploadDatabaseRequest\x1a%.parley.sql.v1.UploadDatabaseResponse\"5\xba\xe2\x18\x0b\n\tsql:admin\x82\xd3\xe4\x93\x02 \"\x18/api/v1/databases:upload:\x04\x62ody(\x01\x12\x83\x01\n\rListDatabases\x12#.parley.sql.v1.ListDatabasesRequest\x1a$.parley.sql.v1.ListDatabasesResponse\"\'\xba\xe2\x18\n\n\x08sql:read\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/databases\x12\x86\x01\n\x0bGetDatabase\x12!.parley.sql.v1.GetDatabaseRequest\x1a\".parley.sql.v1.GetDatabaseResponse\"0\xba\xe2\x18\n\n\x08sql:read\x82\xd3\xe4\x93\x02\x1c\x12\x1a/api/v1/{name=databases/*}\x12\x90\x01\n\x0e\x44\x65leteDatabase\x12$.parley.sql.v1.DeleteDatabaseRequest\x1a%.parley.sql.v1.DeleteDatabaseResponse\"1\xba\xe2\x18\x0b\n\tsql:admin\x82\xd3\xe4\x93\x02\x1c*\x1a/api/v1/{name=databases/*}\x12\x87\x01\n\tGetSchema\x12\x1f.parley.sql.v1.GetSchemaRequest\x1a .parley.sql.v1.GetSchemaResponse\"7\xba\xe2\x18\n\n\x08sql:read\x82\xd3\xe4\x93\x02#\x12!/api/v1/{name=databases/*}/schema\x12\x9f\x01\n\rRefreshSchema\x12#.parley.sql.v1.RefreshSchemaRequest\x1a$.parley.sql.v1.RefreshSchemaResponse\"C\xba\xe2\x18\x0b\n\tsql:admin\x82\xd3\xe4\x93\x02.\")/api/v1/{name=databases/*}/schema:refresh:\x01*\x12\x97\x01\n\rGetVocabulary\x12#.parley.sql.v1.GetVocabularyRequest\x1a$.parley.sql.v1.GetVocabularyResponse\";\xba\xe2\x18\n\n\x08sql:read\x82\xd3\xe4\x93\x02\'\x12%/api/v1/{name=databases/*}/vocabulary\x12\xa1\x01\n\rGenerateQuery\x12#.parley.sql.v1.GenerateQueryRequest\x1a$.parley.sql.v1.GenerateQueryResponse\"E\xba\xe2\x18\n\n\x08sql:read\x82\xd3\xe4\x93\x02\x31\",/api/v1/{database=databases/*}:generateQuery:\x01*\x12\x9f\x01\n\x0c\x45xecuteQuery\x12\".parley.sql.v1.ExecuteQueryRequest\x1a#.parley.sql.v1.ExecuteQueryResponse\"D\xba\xe2\x18\n\n\x08sql:read\x82\xd3\xe4\x93\x02\x30\"+/api/v1/{database=databases/*}:executeQuery:\x01*0\x01\x12\xa1\x01\n\x0b\x45xportQuery\x12!.parley.sql.v1.ExportQueryRequest\x1a\".parley.sql.v1.ExportQueryResponse\"I\xba\xe2\x18\n\n\x08sql:read\x82\xd3\xe4\x93\x02\x35\"*/api/v1/{database=databases/*}:exportQuery:\x01*b\x04\x62ody0\x01\x12\x9d\x01\n\x0c\x45xplainQuery\x12\".parley.sql.v1.ExplainQueryRequest\x1a#.parley.sql.v1.ExplainQueryResponse\"D\xba\xe2\x18\n\n\x08sql:read\x82\xd3\xe4\x93\x02\x30\"+/api/v1/{database=databases/*}:explainQuery:\x01*\x12{\n\x03\x41sk\x12\x19.parley.sql.v1.AskRequest\x1a\x1a.parley.sql.v1.AskResponse\";\xba\xe2\x18\n\n\x08sql:read\x82\xd3\xe4\x93\x02\'\"\"/api/v1/{database=databases/*}:ask:\x01*0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -136,147 +137,147 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ASKREQUEST'].fields_by_name['history']._loaded_options = None
   _globals['_ASKREQUEST'].fields_by_name['history']._serialized_options = b'\272H\005\222\001\002\020\024'
   _globals['_SQLSERVICE'].methods_by_name['CreateDatabase']._loaded_options = None
-  _globals['_SQLSERVICE'].methods_by_name['CreateDatabase']._serialized_options = b'\202\323\344\223\002\035\"\021/api/v1/databases:\010database'
+  _globals['_SQLSERVICE'].methods_by_name['CreateDatabase']._serialized_options = b'\272\342\030\013\n\tsql:admin\202\323\344\223\002\035\"\021/api/v1/databases:\010database'
   _globals['_SQLSERVICE'].methods_by_name['UpdateDatabase']._loaded_options = None
-  _globals['_SQLSERVICE'].methods_by_name['UpdateDatabase']._serialized_options = b'\202\323\344\223\002/2#/api/v1/{database.name=databases/*}:\010database'
+  _globals['_SQLSERVICE'].methods_by_name['UpdateDatabase']._serialized_options = b'\272\342\030\013\n\tsql:admin\202\323\344\223\002/2#/api/v1/{database.name=databases/*}:\010database'
   _globals['_SQLSERVICE'].methods_by_name['UploadDatabase']._loaded_options = None
-  _globals['_SQLSERVICE'].methods_by_name['UploadDatabase']._serialized_options = b'\202\323\344\223\002 \"\030/api/v1/databases:upload:\004body'
+  _globals['_SQLSERVICE'].methods_by_name['UploadDatabase']._serialized_options = b'\272\342\030\013\n\tsql:admin\202\323\344\223\002 \"\030/api/v1/databases:upload:\004body'
   _globals['_SQLSERVICE'].methods_by_name['ListDatabases']._loaded_options = None
-  _globals['_SQLSERVICE'].methods_by_name['ListDatabases']._serialized_options = b'\202\323\344\223\002\023\022\021/api/v1/databases'
+  _globals['_SQLSERVICE'].methods_by_name['ListDatabases']._serialized_options = b'\272\342\030\n\n\010sql:read\202\323\344\223\002\023\022\021/api/v1/databases'
   _globals['_SQLSERVICE'].methods_by_name['GetDatabase']._loaded_options = None
-  _globals['_SQLSERVICE'].methods_by_name['GetDatabase']._serialized_options = b'\202\323\344\223\002\034\022\032/api/v1/{name=databases/*}'
+  _globals['_SQLSERVICE'].methods_by_name['GetDatabase']._serialized_options = b'\272\342\030\n\n\010sql:read\202\323\344\223\002\034\022\032/api/v1/{name=databases/*}'
   _globals['_SQLSERVICE'].methods_by_name['DeleteDatabase']._loaded_options = None
-  _globals['_SQLSERVICE'].methods_by_name['DeleteDatabase']._serialized_options = b'\202\323\344\223\002\034*\032/api/v1/{name=databases/*}'
+  _globals['_SQLSERVICE'].methods_by_name['DeleteDatabase']._serialized_options = b'\272\342\030\013\n\tsql:admin\202\323\344\223\002\034*\032/api/v1/{name=databases/*}'
   _globals['_SQLSERVICE'].methods_by_name['GetSchema']._loaded_options = None
-  _globals['_SQLSERVICE'].methods_by_name['GetSchema']._serialized_options = b'\202\323\344\223\002#\022!/api/v1/{name=databases/*}/schema'
+  _globals['_SQLSERVICE'].methods_by_name['GetSchema']._serialized_options = b'\272\342\030\n\n\010sql:read\202\323\344\223\002#\022!/api/v1/{name=databases/*}/schema'
   _globals['_SQLSERVICE'].methods_by_name['RefreshSchema']._loaded_options = None
-  _globals['_SQLSERVICE'].methods_by_name['RefreshSchema']._serialized_options = b'\202\323\344\223\002.\")/api/v1/{name=databases/*}/schema:refresh:\001*'
+  _globals['_SQLSERVICE'].methods_by_name['RefreshSchema']._serialized_options = b'\272\342\030\013\n\tsql:admin\202\323\344\223\002.\")/api/v1/{name=databases/*}/schema:refresh:\001*'
   _globals['_SQLSERVICE'].methods_by_name['GetVocabulary']._loaded_options = None
-  _globals['_SQLSERVICE'].methods_by_name['GetVocabulary']._serialized_options = b'\202\323\344\223\002\'\022%/api/v1/{name=databases/*}/vocabulary'
+  _globals['_SQLSERVICE'].methods_by_name['GetVocabulary']._serialized_options = b'\272\342\030\n\n\010sql:read\202\323\344\223\002\'\022%/api/v1/{name=databases/*}/vocabulary'
   _globals['_SQLSERVICE'].methods_by_name['GenerateQuery']._loaded_options = None
-  _globals['_SQLSERVICE'].methods_by_name['GenerateQuery']._serialized_options = b'\202\323\344\223\0021\",/api/v1/{database=databases/*}:generateQuery:\001*'
+  _globals['_SQLSERVICE'].methods_by_name['GenerateQuery']._serialized_options = b'\272\342\030\n\n\010sql:read\202\323\344\223\0021\",/api/v1/{database=databases/*}:generateQuery:\001*'
   _globals['_SQLSERVICE'].methods_by_name['ExecuteQuery']._loaded_options = None
-  _globals['_SQLSERVICE'].methods_by_name['ExecuteQuery']._serialized_options = b'\202\323\344\223\0020\"+/api/v1/{database=databases/*}:executeQuery:\001*'
+  _globals['_SQLSERVICE'].methods_by_name['ExecuteQuery']._serialized_options = b'\272\342\030\n\n\010sql:read\202\323\344\223\0020\"+/api/v1/{database=databases/*}:executeQuery:\001*'
   _globals['_SQLSERVICE'].methods_by_name['ExportQuery']._loaded_options = None
-  _globals['_SQLSERVICE'].methods_by_name['ExportQuery']._serialized_options = b'\202\323\344\223\0025\"*/api/v1/{database=databases/*}:exportQuery:\001*b\004body'
+  _globals['_SQLSERVICE'].methods_by_name['ExportQuery']._serialized_options = b'\272\342\030\n\n\010sql:read\202\323\344\223\0025\"*/api/v1/{database=databases/*}:exportQuery:\001*b\004body'
   _globals['_SQLSERVICE'].methods_by_name['ExplainQuery']._loaded_options = None
-  _globals['_SQLSERVICE'].methods_by_name['ExplainQuery']._serialized_options = b'\202\323\344\223\0020\"+/api/v1/{database=databases/*}:explainQuery:\001*'
+  _globals['_SQLSERVICE'].methods_by_name['ExplainQuery']._serialized_options = b'\272\342\030\n\n\010sql:read\202\323\344\223\0020\"+/api/v1/{database=databases/*}:explainQuery:\001*'
   _globals['_SQLSERVICE'].methods_by_name['Ask']._loaded_options = None
-  _globals['_SQLSERVICE'].methods_by_name['Ask']._serialized_options = b'\202\323\344\223\002\'\"\"/api/v1/{database=databases/*}:ask:\001*'
-  _globals['_DIALECT']._serialized_start=8159
-  _globals['_DIALECT']._serialized_end=8321
-  _globals['_DATABASESTATE']._serialized_start=8324
-  _globals['_DATABASESTATE']._serialized_end=8490
-  _globals['_RESULTFORMAT']._serialized_start=8492
-  _globals['_RESULTFORMAT']._serialized_end=8586
-  _globals['_COLUMNTYPE']._serialized_start=8589
-  _globals['_COLUMNTYPE']._serialized_end=8845
-  _globals['_EXPORTFORMAT']._serialized_start=8847
-  _globals['_EXPORTFORMAT']._serialized_end=8964
-  _globals['_DATABASE']._serialized_start=282
-  _globals['_DATABASE']._serialized_end=802
-  _globals['_CREATEDATABASEREQUEST']._serialized_start=805
-  _globals['_CREATEDATABASEREQUEST']._serialized_end=1014
-  _globals['_SCHEMASOURCE']._serialized_start=1017
-  _globals['_SCHEMASOURCE']._serialized_end=1182
-  _globals['_UPDATEDATABASEREQUEST']._serialized_start=1184
-  _globals['_UPDATEDATABASEREQUEST']._serialized_end=1272
-  _globals['_UPDATEDATABASERESPONSE']._serialized_start=1274
-  _globals['_UPDATEDATABASERESPONSE']._serialized_end=1351
-  _globals['_UPLOADDATABASEREQUEST']._serialized_start=1353
-  _globals['_UPLOADDATABASEREQUEST']._serialized_end=1418
-  _globals['_UPLOADDATABASERESPONSE']._serialized_start=1420
-  _globals['_UPLOADDATABASERESPONSE']._serialized_end=1519
-  _globals['_CREATEDATABASERESPONSE']._serialized_start=1521
-  _globals['_CREATEDATABASERESPONSE']._serialized_end=1598
-  _globals['_LISTDATABASESREQUEST']._serialized_start=1600
-  _globals['_LISTDATABASESREQUEST']._serialized_end=1704
-  _globals['_LISTDATABASESRESPONSE']._serialized_start=1706
-  _globals['_LISTDATABASESRESPONSE']._serialized_end=1824
-  _globals['_GETDATABASEREQUEST']._serialized_start=1826
-  _globals['_GETDATABASEREQUEST']._serialized_end=1911
-  _globals['_GETDATABASERESPONSE']._serialized_start=1913
-  _globals['_GETDATABASERESPONSE']._serialized_end=1987
-  _globals['_DELETEDATABASEREQUEST']._serialized_start=1989
-  _globals['_DELETEDATABASEREQUEST']._serialized_end=2077
-  _globals['_DELETEDATABASERESPONSE']._serialized_start=2079
-  _globals['_DELETEDATABASERESPONSE']._serialized_end=2103
-  _globals['_GETSCHEMAREQUEST']._serialized_start=2105
-  _globals['_GETSCHEMAREQUEST']._serialized_end=2188
-  _globals['_GETSCHEMARESPONSE']._serialized_start=2190
-  _globals['_GETSCHEMARESPONSE']._serialized_end=2256
-  _globals['_REFRESHSCHEMAREQUEST']._serialized_start=2258
-  _globals['_REFRESHSCHEMAREQUEST']._serialized_end=2345
-  _globals['_REFRESHSCHEMARESPONSE']._serialized_start=2347
-  _globals['_REFRESHSCHEMARESPONSE']._serialized_end=2417
-  _globals['_SCHEMA']._serialized_start=2419
-  _globals['_SCHEMA']._serialized_end=2530
-  _globals['_TABLE']._serialized_start=2533
-  _globals['_TABLE']._serialized_end=2772
-  _globals['_TABLECOLUMN']._serialized_start=2775
-  _globals['_TABLECOLUMN']._serialized_end=2927
-  _globals['_FOREIGNKEY']._serialized_start=2930
-  _globals['_FOREIGNKEY']._serialized_end=3078
-  _globals['_GETVOCABULARYREQUEST']._serialized_start=3081
-  _globals['_GETVOCABULARYREQUEST']._serialized_end=3214
-  _globals['_GETVOCABULARYRESPONSE']._serialized_start=3216
-  _globals['_GETVOCABULARYRESPONSE']._serialized_end=3265
-  _globals['_GENERATEQUERYREQUEST']._serialized_start=3268
-  _globals['_GENERATEQUERYREQUEST']._serialized_end=3551
-  _globals['_TURN']._serialized_start=3553
-  _globals['_TURN']._serialized_end=3626
-  _globals['_THINKING']._serialized_start=3629
-  _globals['_THINKING']._serialized_end=3776
-  _globals['_GENERATEQUERYRESPONSE']._serialized_start=3778
-  _globals['_GENERATEQUERYRESPONSE']._serialized_end=3854
-  _globals['_GENERATEDQUERY']._serialized_start=3857
-  _globals['_GENERATEDQUERY']._serialized_end=4260
-  _globals['_LINK']._serialized_start=4263
-  _globals['_LINK']._serialized_end=4421
-  _globals['_ALTERNATIVE']._serialized_start=4423
-  _globals['_ALTERNATIVE']._serialized_end=4520
-  _globals['_EXECUTEQUERYREQUEST']._serialized_start=4523
-  _globals['_EXECUTEQUERYREQUEST']._serialized_end=4878
-  _globals['_EXECUTEQUERYRESPONSE']._serialized_start=4881
-  _globals['_EXECUTEQUERYRESPONSE']._serialized_end=5142
-  _globals['_RESULTCOLUMNS']._serialized_start=5144
-  _globals['_RESULTCOLUMNS']._serialized_end=5214
-  _globals['_RESULTCOLUMN']._serialized_start=5216
-  _globals['_RESULTCOLUMN']._serialized_end=5297
-  _globals['_ROWBATCH']._serialized_start=5299
-  _globals['_ROWBATCH']._serialized_end=5357
-  _globals['_RESULTSUMMARY']._serialized_start=5360
-  _globals['_RESULTSUMMARY']._serialized_end=5534
-  _globals['_EXPORTQUERYREQUEST']._serialized_start=5537
-  _globals['_EXPORTQUERYREQUEST']._serialized_end=5803
-  _globals['_EXPORTQUERYRESPONSE']._serialized_start=5805
-  _globals['_EXPORTQUERYRESPONSE']._serialized_end=5868
-  _globals['_EXPLAINQUERYREQUEST']._serialized_start=5871
-  _globals['_EXPLAINQUERYREQUEST']._serialized_end=6026
-  _globals['_EXPLAINQUERYRESPONSE']._serialized_start=6029
-  _globals['_EXPLAINQUERYRESPONSE']._serialized_end=6365
-  _globals['_TABLESCAN']._serialized_start=6367
-  _globals['_TABLESCAN']._serialized_end=6444
-  _globals['_INDEXADVICE']._serialized_start=6446
-  _globals['_INDEXADVICE']._serialized_end=6561
-  _globals['_REWRITE']._serialized_start=6563
-  _globals['_REWRITE']._serialized_end=6687
-  _globals['_RESULTTABLE']._serialized_start=6690
-  _globals['_RESULTTABLE']._serialized_end=6882
-  _globals['_ASKREQUEST']._serialized_start=6885
-  _globals['_ASKREQUEST']._serialized_end=7255
-  _globals['_ASKRESPONSE']._serialized_start=7258
-  _globals['_ASKRESPONSE']._serialized_end=7721
-  _globals['_THINKINGSTEP']._serialized_start=7723
-  _globals['_THINKINGSTEP']._serialized_end=7799
-  _globals['_CLARIFICATION']._serialized_start=7801
-  _globals['_CLARIFICATION']._serialized_end=7885
-  _globals['_CHOICE']._serialized_start=7887
-  _globals['_CHOICE']._serialized_end=7965
-  _globals['_LINKEDSCHEMA']._serialized_start=7967
-  _globals['_LINKEDSCHEMA']._serialized_end=8070
-  _globals['_ANSWER']._serialized_start=8072
-  _globals['_ANSWER']._serialized_end=8156
-  _globals['_SQLSERVICE']._serialized_start=8967
-  _globals['_SQLSERVICE']._serialized_end=10889
+  _globals['_SQLSERVICE'].methods_by_name['Ask']._serialized_options = b'\272\342\030\n\n\010sql:read\202\323\344\223\002\'\"\"/api/v1/{database=databases/*}:ask:\001*'
+  _globals['_DIALECT']._serialized_start=8192
+  _globals['_DIALECT']._serialized_end=8354
+  _globals['_DATABASESTATE']._serialized_start=8357
+  _globals['_DATABASESTATE']._serialized_end=8523
+  _globals['_RESULTFORMAT']._serialized_start=8525
+  _globals['_RESULTFORMAT']._serialized_end=8619
+  _globals['_COLUMNTYPE']._serialized_start=8622
+  _globals['_COLUMNTYPE']._serialized_end=8878
+  _globals['_EXPORTFORMAT']._serialized_start=8880
+  _globals['_EXPORTFORMAT']._serialized_end=8997
+  _globals['_DATABASE']._serialized_start=315
+  _globals['_DATABASE']._serialized_end=835
+  _globals['_CREATEDATABASEREQUEST']._serialized_start=838
+  _globals['_CREATEDATABASEREQUEST']._serialized_end=1047
+  _globals['_SCHEMASOURCE']._serialized_start=1050
+  _globals['_SCHEMASOURCE']._serialized_end=1215
+  _globals['_UPDATEDATABASEREQUEST']._serialized_start=1217
+  _globals['_UPDATEDATABASEREQUEST']._serialized_end=1305
+  _globals['_UPDATEDATABASERESPONSE']._serialized_start=1307
+  _globals['_UPDATEDATABASERESPONSE']._serialized_end=1384
+  _globals['_UPLOADDATABASEREQUEST']._serialized_start=1386
+  _globals['_UPLOADDATABASEREQUEST']._serialized_end=1451
+  _globals['_UPLOADDATABASERESPONSE']._serialized_start=1453
+  _globals['_UPLOADDATABASERESPONSE']._serialized_end=1552
+  _globals['_CREATEDATABASERESPONSE']._serialized_start=1554
+  _globals['_CREATEDATABASERESPONSE']._serialized_end=1631
+  _globals['_LISTDATABASESREQUEST']._serialized_start=1633
+  _globals['_LISTDATABASESREQUEST']._serialized_end=1737
+  _globals['_LISTDATABASESRESPONSE']._serialized_start=1739
+  _globals['_LISTDATABASESRESPONSE']._serialized_end=1857
+  _globals['_GETDATABASEREQUEST']._serialized_start=1859
+  _globals['_GETDATABASEREQUEST']._serialized_end=1944
+  _globals['_GETDATABASERESPONSE']._serialized_start=1946
+  _globals['_GETDATABASERESPONSE']._serialized_end=2020
+  _globals['_DELETEDATABASEREQUEST']._serialized_start=2022
+  _globals['_DELETEDATABASEREQUEST']._serialized_end=2110
+  _globals['_DELETEDATABASERESPONSE']._serialized_start=2112
+  _globals['_DELETEDATABASERESPONSE']._serialized_end=2136
+  _globals['_GETSCHEMAREQUEST']._serialized_start=2138
+  _globals['_GETSCHEMAREQUEST']._serialized_end=2221
+  _globals['_GETSCHEMARESPONSE']._serialized_start=2223
+  _globals['_GETSCHEMARESPONSE']._serialized_end=2289
+  _globals['_REFRESHSCHEMAREQUEST']._serialized_start=2291
+  _globals['_REFRESHSCHEMAREQUEST']._serialized_end=2378
+  _globals['_REFRESHSCHEMARESPONSE']._serialized_start=2380
+  _globals['_REFRESHSCHEMARESPONSE']._serialized_end=2450
+  _globals['_SCHEMA']._serialized_start=2452
+  _globals['_SCHEMA']._serialized_end=2563
+  _globals['_TABLE']._serialized_start=2566
+  _globals['_TABLE']._serialized_end=2805
+  _globals['_TABLECOLUMN']._serialized_start=2808
+  _globals['_TABLECOLUMN']._serialized_end=2960
+  _globals['_FOREIGNKEY']._serialized_start=2963
+  _globals['_FOREIGNKEY']._serialized_end=3111
+  _globals['_GETVOCABULARYREQUEST']._serialized_start=3114
+  _globals['_GETVOCABULARYREQUEST']._serialized_end=3247
+  _globals['_GETVOCABULARYRESPONSE']._serialized_start=3249
+  _globals['_GETVOCABULARYRESPONSE']._serialized_end=3298
+  _globals['_GENERATEQUERYREQUEST']._serialized_start=3301
+  _globals['_GENERATEQUERYREQUEST']._serialized_end=3584
+  _globals['_TURN']._serialized_start=3586
+  _globals['_TURN']._serialized_end=3659
+  _globals['_THINKING']._serialized_start=3662
+  _globals['_THINKING']._serialized_end=3809
+  _globals['_GENERATEQUERYRESPONSE']._serialized_start=3811
+  _globals['_GENERATEQUERYRESPONSE']._serialized_end=3887
+  _globals['_GENERATEDQUERY']._serialized_start=3890
+  _globals['_GENERATEDQUERY']._serialized_end=4293
+  _globals['_LINK']._serialized_start=4296
+  _globals['_LINK']._serialized_end=4454
+  _globals['_ALTERNATIVE']._serialized_start=4456
+  _globals['_ALTERNATIVE']._serialized_end=4553
+  _globals['_EXECUTEQUERYREQUEST']._serialized_start=4556
+  _globals['_EXECUTEQUERYREQUEST']._serialized_end=4911
+  _globals['_EXECUTEQUERYRESPONSE']._serialized_start=4914
+  _globals['_EXECUTEQUERYRESPONSE']._serialized_end=5175
+  _globals['_RESULTCOLUMNS']._serialized_start=5177
+  _globals['_RESULTCOLUMNS']._serialized_end=5247
+  _globals['_RESULTCOLUMN']._serialized_start=5249
+  _globals['_RESULTCOLUMN']._serialized_end=5330
+  _globals['_ROWBATCH']._serialized_start=5332
+  _globals['_ROWBATCH']._serialized_end=5390
+  _globals['_RESULTSUMMARY']._serialized_start=5393
+  _globals['_RESULTSUMMARY']._serialized_end=5567
+  _globals['_EXPORTQUERYREQUEST']._serialized_start=5570
+  _globals['_EXPORTQUERYREQUEST']._serialized_end=5836
+  _globals['_EXPORTQUERYRESPONSE']._serialized_start=5838
+  _globals['_EXPORTQUERYRESPONSE']._serialized_end=5901
+  _globals['_EXPLAINQUERYREQUEST']._serialized_start=5904
+  _globals['_EXPLAINQUERYREQUEST']._serialized_end=6059
+  _globals['_EXPLAINQUERYRESPONSE']._serialized_start=6062
+  _globals['_EXPLAINQUERYRESPONSE']._serialized_end=6398
+  _globals['_TABLESCAN']._serialized_start=6400
+  _globals['_TABLESCAN']._serialized_end=6477
+  _globals['_INDEXADVICE']._serialized_start=6479
+  _globals['_INDEXADVICE']._serialized_end=6594
+  _globals['_REWRITE']._serialized_start=6596
+  _globals['_REWRITE']._serialized_end=6720
+  _globals['_RESULTTABLE']._serialized_start=6723
+  _globals['_RESULTTABLE']._serialized_end=6915
+  _globals['_ASKREQUEST']._serialized_start=6918
+  _globals['_ASKREQUEST']._serialized_end=7288
+  _globals['_ASKRESPONSE']._serialized_start=7291
+  _globals['_ASKRESPONSE']._serialized_end=7754
+  _globals['_THINKINGSTEP']._serialized_start=7756
+  _globals['_THINKINGSTEP']._serialized_end=7832
+  _globals['_CLARIFICATION']._serialized_start=7834
+  _globals['_CLARIFICATION']._serialized_end=7918
+  _globals['_CHOICE']._serialized_start=7920
+  _globals['_CHOICE']._serialized_end=7998
+  _globals['_LINKEDSCHEMA']._serialized_start=8000
+  _globals['_LINKEDSCHEMA']._serialized_end=8103
+  _globals['_ANSWER']._serialized_start=8105
+  _globals['_ANSWER']._serialized_end=8189
+  _globals['_SQLSERVICE']._serialized_start=9000
+  _globals['_SQLSERVICE']._serialized_end=11126
 # @@protoc_insertion_point(module_scope)

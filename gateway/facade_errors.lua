@@ -1,4 +1,5 @@
--- Gives errors on /v1/* the shape that OpenAI's clients read. Runs on the responses of the façades' routes only.
+-- Gives errors the shape that a façade's clients read: OpenAI's, or, where the route's context says `webui`, that of the
+-- Stable Diffusion web UI. Runs on the responses of the façades' routes only.
 
 -- As services/mesh/openai.py has them; a test compares the two.
 local TYPES = {
@@ -39,11 +40,17 @@ local function envelope(json, status)
     .. '", "param": ' .. quoted(literal(json, "field")) .. ', "code": ' .. quoted(reason) .. "}}"
 end
 
+-- The same as the web UI's own object.
+local function plain(json, status)
+  local message = quoted(literal(json, "message") or "")
+  return '{"error": "HTTP ' .. status .. '", "detail": ' .. message .. ', "body": "", "errors": ' .. message .. "}"
+end
+
 function envoy_on_response(handle)
   local headers = handle:headers()
   local status = headers:get("x-parley-http-status")
   if status ~= nil then
-    -- The façade wrote the envelope itself and says which HTTP status it goes with.
+    -- The façade wrote the error itself and says which HTTP status it goes with.
     headers:remove("x-parley-http-status")
     headers:replace(":status", status)
     return
@@ -53,6 +60,7 @@ function envoy_on_response(handle)
   local body = handle:body()
   if body == nil then return end
   local json = body:getBytes(0, body:length())
-  if string.find(json, '^{"error"') then return end
-  body:setBytes(envelope(json, status))
+  if string.find(json, '^{"code"') == nil then return end
+  local shape = handle:filterContext():get("dialect") == "webui" and plain or envelope
+  body:setBytes(shape(json, status))
 end

@@ -1,0 +1,158 @@
+"""ImageService: pb ⇄ domain."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import Any
+
+from google.api import httpbody_pb2
+
+from parley.image.v1 import image_pb2 as pb2
+from parley.image.v1 import image_pb2_grpc
+from services.image.converters import edit_of, event_pb, image_pb, job_pb, model_pb, output_of, settings_of
+from services.image.drawing import Picture
+from services.image.preprocess import PREPROCESSORS
+from services.image.studio import Studio
+from services.mesh.context import owner
+from services.mesh.server import Bound
+
+
+class ImageServicer(image_pb2_grpc.ImageServiceServicer):
+    """Serves parley.image.v1.ImageService.
+
+    Args:
+        studio: Does the work.
+    """
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+
+    async def Generate(self, request: pb2.GenerateRequest, context: Any) -> AsyncIterator[pb2.GenerateResponse]:
+        """Draws pictures from a text."""
+        drawn = self._studio.draw(owner(), settings_of(request.settings), output_of(request.output), request.job_id)
+        async with aclosing(drawn) as events:
+            async for event in events:
+                yield pb2.GenerateResponse(event=event_pb(event, content=not request.output.omit_content))
+
+    async def Edit(self, request: pb2.EditRequest, context: Any) -> AsyncIterator[pb2.EditResponse]:
+        """Draws a picture anew, or a part of it."""
+        drawn = self._studio.edit(
+            owner(), settings_of(request.settings), edit_of(request), output_of(request.output), request.job_id
+        )
+        async with aclosing(drawn) as events:
+            async for event in events:
+                yield pb2.EditResponse(event=event_pb(event, content=not request.output.omit_content))
+
+    async def Upscale(self, request: pb2.UpscaleRequest, context: Any) -> pb2.UpscaleResponse:
+        """Enlarges a picture."""
+        picture = await self._studio.upscale(
+            owner(),
+            request.image,
+            scale=request.scale or 2.0,
+            upscaler=request.upscaler,
+            face_restorer=request.face_restorer,
+            output=output_of(request.output),
+        )
+        return pb2.UpscaleResponse(image=image_pb(picture, content=not request.output.omit_content))
+
+    async def Interrupt(self, request: pb2.InterruptRequest, context: Any) -> pb2.InterruptResponse:
+        """Stops a job."""
+        return pb2.InterruptResponse(job=job_pb(await self._studio.interrupt(owner(), _id(request.name))))
+
+    async def GetJob(self, request: pb2.GetJobRequest, context: Any) -> pb2.GetJobResponse:
+        """Gets a job."""
+        return pb2.GetJobResponse(job=job_pb(await self._studio.job(owner(), _id(request.name))))
+
+    async def ListJobs(self, request: pb2.ListJobsRequest, context: Any) -> pb2.ListJobsResponse:
+        """Lists jobs, the newest first."""
+        jobs, token = await self._studio.jobs(owner(), request.page_size, request.page_token)
+        return pb2.ListJobsResponse(jobs=map(job_pb, jobs), next_page_token=token)
+
+    async def DownloadImage(
+        self, request: pb2.DownloadImageRequest, context: Any
+    ) -> AsyncIterator[pb2.DownloadImageResponse]:
+        """Gives the bytes of a picture."""
+        picture, content = await self._studio.open(owner(), _id(request.name))
+        async with aclosing(content) as pieces:
+            sent = False
+            async for piece in pieces:
+                if not sent:  # not before the store has answered: what fails has other headers
+                    await context.send_initial_metadata(_caching(picture))
+                    sent = True
+                body = httpbody_pb2.HttpBody(content_type=picture.content_type, data=piece)
+                yield pb2.DownloadImageResponse(body=body)
+
+    async def GetImage(self, request: pb2.GetImageRequest, context: Any) -> pb2.GetImageResponse:
+        """Gets what is known of a picture."""
+        picture = await self._studio.picture(owner(), _id(request.name))
+        return pb2.GetImageResponse(image=image_pb(picture, content=False))
+
+    async def ListImages(self, request: pb2.ListImagesRequest, context: Any) -> pb2.ListImagesResponse:
+        """Lists pictures, the newest first."""
+        pictures, token = await self._studio.pictures(owner(), request.page_size, request.page_token)
+        return pb2.ListImagesResponse(
+            images=[image_pb(picture, content=False) for picture in pictures], next_page_token=token
+        )
+
+    async def DeleteImage(self, request: pb2.DeleteImageRequest, context: Any) -> pb2.DeleteImageResponse:
+        """Deletes a picture."""
+        await self._studio.delete(owner(), _id(request.name))
+        return pb2.DeleteImageResponse()
+
+    async def ListModels(self, request: pb2.ListModelsRequest, context: Any) -> pb2.ListModelsResponse:
+        """Lists the models, the default first."""
+        return pb2.ListModelsResponse(models=map(model_pb, (await self._studio.catalog()).models))
+
+    async def ListLoras(self, request: pb2.ListLorasRequest, context: Any) -> pb2.ListLorasResponse:
+        """Lists the LoRAs."""
+        loras = (await self._studio.catalog()).loras
+        return pb2.ListLorasResponse(
+            loras=[pb2.Lora(id=one.id, title=one.title, fault=one.fault, size=one.size) for one in loras]
+        )
+
+    async def ListControlNets(self, request: pb2.ListControlNetsRequest, context: Any) -> pb2.ListControlNetsResponse:
+        """Lists the ControlNets, and what prepares pictures for them."""
+        nets = (await self._studio.catalog()).control_nets
+        return pb2.ListControlNetsResponse(
+            control_nets=[pb2.ControlNet(id=net.id, title=net.title, fault=net.fault) for net in nets],
+            preprocessors=PREPROCESSORS,
+        )
+
+    async def ListSamplers(self, request: pb2.ListSamplersRequest, context: Any) -> pb2.ListSamplersResponse:
+        """Lists the samplers."""
+        samplers = (await self._studio.catalog()).samplers
+        return pb2.ListSamplersResponse(samplers=[pb2.Sampler(name=one.name, aliases=one.aliases) for one in samplers])
+
+    async def ListUpscalers(self, request: pb2.ListUpscalersRequest, context: Any) -> pb2.ListUpscalersResponse:
+        """Lists what enlarges pictures and restores faces."""
+        found = await self._studio.catalog()
+        return pb2.ListUpscalersResponse(
+            upscalers=[pb2.Upscaler(name=one.name, scale=one.scale) for one in found.upscalers],
+            face_restorers=found.face_restorers,
+        )
+
+
+def bound(studio: Studio) -> Bound:
+    """What to serve."""
+    return Bound(
+        image_pb2_grpc.add_ImageServiceServicer_to_server,
+        ImageServicer(studio),
+        pb2.DESCRIPTOR.services_by_name["ImageService"],
+    )
+
+
+def _caching(picture: Picture) -> tuple[tuple[str, str], ...]:
+    """Headers of a picture's bytes, which never change: the gateway passes them on as they are."""
+    left = max(0, int((picture.expire_time - datetime.now(UTC)).total_seconds()))
+    return (
+        ("cache-control", f"private, max-age={left}, immutable"),
+        ("etag", f'"{picture.id}"'),
+        ("x-content-type-options", "nosniff"),
+    )
+
+
+def _id(name: str) -> str:
+    """images/{id} or imageJobs/{id} → id."""
+    return name.partition("/")[2]
