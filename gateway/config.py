@@ -21,6 +21,14 @@ FILES = ("clusters.yaml", "facade_errors.lua", "index.html", "openapi.json", "pa
 ADDRESS_LINE = re.compile(r"^( *)socket_address: \{ address: \S+, port_value: \d+ \}$", re.MULTILINE)
 
 
+TRANSCODED = re.compile(r"^ +- (parley\.[\w.]+)$", re.MULTILINE)
+
+
+def transcoded() -> list[str]:
+    """Full names of the services that the listener offers as REST."""
+    return TRANSCODED.findall((HERE / "listener.yaml").read_text())
+
+
 class EnvoyMissingError(RuntimeError):
     """Envoy is not installed; the message says what to do about it."""
 

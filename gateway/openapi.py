@@ -20,6 +20,7 @@ from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf import descriptor_pb2 as pb
 
 from buf.validate import validate_pb2
+from gateway import config
 
 HERE = Path(__file__).resolve().parent
 TARGET = HERE / "openapi.json"
@@ -68,11 +69,12 @@ class Contracts:
         self.enums: dict[str, pb.EnumDescriptorProto] = {}
         self.services: list[pb.ServiceDescriptorProto] = []
         self.comments: dict[str, str] = {}
+        served = frozenset(config.transcoded())
         for file in files.file:
-            self._file(file)
+            self._file(file, served)
 
-    def _file(self, file: pb.FileDescriptorProto) -> None:
-        """Takes a file in."""
+    def _file(self, file: pb.FileDescriptorProto, served: frozenset[str]) -> None:
+        """Takes a file in; of its services those that the gateway serves."""
         texts = {tuple(place.path): _text(place.leading_comments) for place in file.source_code_info.location}
         scope = f".{file.package}."
         for number, message in enumerate(file.message_type):
@@ -80,7 +82,7 @@ class Contracts:
         for number, enum in enumerate(file.enum_type):
             self._enum(scope + enum.name, enum, (5, number), texts)
         for number, service in enumerate(file.service):
-            if file.package.startswith("parley."):
+            if f"{file.package}.{service.name}" in served:
                 self.services.append(service)
             self.comments[service.name] = texts.get((6, number), "")
             for index, method in enumerate(service.method):
