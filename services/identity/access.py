@@ -1,0 +1,86 @@
+"""Who may call which method, as the contracts say it: the option `access` of every RPC, read from the descriptors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from google.api import annotations_pb2
+from google.protobuf import descriptor_pool
+
+from parley.options.v1 import options_pb2
+from services.identity.decision import Access
+from services.mesh import contracts, rest
+
+# The stubs type extensions for one of the two implementations of descriptors.
+OPTION: Any = options_pb2.access
+HTTP: Any = annotations_pb2.http
+
+VARIABLE = re.compile(r"\{[\w.]+(?:=([^}]*))?\}")
+"""A variable of a path template."""
+PUBLIC_PATHS = frozenset({"/", "/openapi.json"})
+"""What the gateway answers by itself, to everybody."""
+FOREIGN = {
+    "grpc.health.v1.Health": {"public": True},
+    "grpc.reflection.v1alpha.ServerReflection": {"authenticated": True},
+    "grpc.reflection.v1.ServerReflection": {"authenticated": True},
+    "nvidia.riva.asr.RivaSpeechRecognition": {"scope": "asr"},
+}
+"""Services whose contracts are others', which cannot be annotated."""
+
+
+class Contracts:
+    """All methods of the mesh with their access: found by gRPC path, or by REST path and verb."""
+
+    def __init__(self) -> None:
+        self.methods: dict[str, Access] = {}
+        rules: list[tuple[int, str, re.Pattern[str], Access]] = []
+        for name in contracts.service_names():
+            for method in descriptor_pool.Default().FindServiceByName(name).methods:
+                access = _access(f"{name}/{method.name}", method.GetOptions())
+                self.methods[f"/{access.method}"] = access
+                for verb, template in bindings(method.GetOptions().Extensions[HTTP]):
+                    _fields, pattern = rest.compiled(template)
+                    rules.append((len(VARIABLE.sub(r"\1", template).replace("*", "")), verb, pattern, access))
+        # What spells out most is meant before what has a variable in that place, as in the gateway: `x:watch` is no id.
+        rules.sort(key=lambda rule: -rule[0])
+        self._rules: dict[str, list[tuple[re.Pattern[str], Access]]] = {}
+        for _, verb, pattern, access in rules:
+            self._rules.setdefault(verb, []).append((pattern, access))
+
+    def find(self, verb: str, path: str) -> Access | None:
+        """The method that a request is for; None where there is none."""
+        found = self.methods.get(path)
+        if found is not None:
+            return found if verb == "POST" else None
+        service, _, method = path[1:].partition("/")
+        if service in FOREIGN:
+            return Access(f"{service}/{method}", **FOREIGN[service])  # type: ignore[arg-type]  # the table's values
+        if verb in ("GET", "HEAD") and path in PUBLIC_PATHS:
+            return Access(path, public=True)
+        for pattern, access in self._rules.get(verb, ()):
+            if pattern.fullmatch(path):
+                return access
+        return None
+
+
+def _access(method: str, options: Any) -> Access:
+    """A method's access; one without the option is open to nobody."""
+    option = options.Extensions[OPTION]
+    return Access(
+        method,
+        scope=option.scope,
+        public=option.public,
+        authenticated=option.authenticated,
+        internal=option.internal,
+        audited=option.audited,
+    )
+
+
+def bindings(rule: Any) -> Iterator[tuple[str, str]]:
+    """Verb and path template of a method's REST rules."""
+    for binding in (rule, *rule.additional_bindings):
+        kind = binding.WhichOneof("pattern")
+        if kind and kind != "custom":
+            yield kind.upper(), getattr(binding, kind)

@@ -1,0 +1,205 @@
+"""May this request pass? Who it is from, whether they may call that method, and whether they have calls left.
+
+It knows headers and paths and no transport: ext_authz.py asks for the gateway, callers.py for this service's own calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from services.identity import credentials
+from services.identity.audit import AuditLog, Entry, Outcome
+from services.identity.caller import NOWHERE, Caller, Origin
+from services.identity.credentials import Credential, Kind
+from services.identity.errors import InvalidCredential, NotAllowed
+from services.identity.identities import Identities
+from services.identity.identity import Identity
+from services.identity.keys import SECRET, Keys
+from services.identity.limits import Limits, Remaining
+from services.identity.tables import now
+from services.identity.tokens import Tokens
+from services.mesh.errors import NotFound, ParleyError
+
+INVALID_KEY = "The API key is not valid: it does not exist, was revoked, or has expired."
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may call a method: exactly one of the first four says it."""
+
+    method: str
+    """Full name: parley.sql.v1.SqlService/Ask."""
+    scope: str = ""
+    public: bool = False
+    authenticated: bool = False
+    internal: bool = False
+    audited: bool = False
+
+    @property
+    def service(self) -> str:
+        """The service that does the work, whichever API it is called by: the first part of the scope."""
+        return self.scope.partition(":")[0]
+
+
+class Methods(Protocol):
+    """Knows the methods that there are."""
+
+    def find(self, verb: str, path: str) -> Access | None:
+        """The method that a request is for; None where there is none.
+
+        Args:
+            verb: HTTP method.
+            path: Of a gRPC call, or of a REST call by the method's rule; without a query.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A request that wants to pass."""
+
+    verb: str
+    path: str
+    """Without a query."""
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    origin: Origin = NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """A request that may pass."""
+
+    identity: Identity | None
+    """None: nobody in particular, which only public methods let in."""
+    method: str
+    """Full name of the method that it is for."""
+    remaining: Remaining | None = None
+
+
+class Decision:
+    """Decides.
+
+    Args:
+        identities: Looks credentials up.
+        tokens: Checks access tokens.
+        keys: Told when a key is used.
+        limits: Counts calls.
+        audit: Told of refusals, and of calls to methods that want it.
+        methods: Knows the methods that there are.
+    """
+
+    def __init__(
+        self,
+        identities: Identities,
+        tokens: Tokens,
+        keys: Keys,
+        limits: Limits,
+        audit: AuditLog,
+        methods: Methods,
+    ) -> None:
+        self._identities = identities
+        self._tokens = tokens
+        self._keys = keys
+        self._limits = limits
+        self._audit = audit
+        self._methods = methods
+
+    async def decide(self, attempt: Attempt) -> Allowed:
+        """Lets a request pass.
+
+        Raises:
+            InvalidCredential: There is no valid credential.
+            NotFound: There is no such method.
+            NotAllowed: The credential may not call it.
+            LimitReached: Its tier's limit is used up.
+            StorageUnavailable: Who it is cannot be found out: nobody passes.
+        """
+        access = self._methods.find(attempt.verb, attempt.path)
+        if access is not None and access.public:
+            return Allowed(None, access.method)
+        identity = await self.authenticate(attempt.headers)
+        if access is None:
+            raise NotFound(attempt.path[:200], "There is no such method.")
+        try:
+            check_access(access, identity)
+            remaining = await self._limits.call(identity.subject, identity.tier, access.service)
+        except ParleyError as error:
+            self._note(identity, access, attempt, Outcome.DENIED, error.reason)
+            raise
+        if access.audited:
+            self._note(identity, access, attempt, Outcome.ALLOWED)
+        return Allowed(identity, access.method, remaining)
+
+    async def authenticate(self, headers: Mapping[str, str]) -> Identity:
+        """Who a request is from.
+
+        Args:
+            headers: Names in lower case.
+
+        Raises:
+            InvalidCredential: There is no valid credential.
+            StorageUnavailable: It cannot be looked up.
+        """
+        credential = credentials.find(headers)
+        identity = await (self._by_key if credential.kind is Kind.KEY else self._by_token)(credential)
+        if identity.expire_time is not None and identity.expire_time <= now():
+            raise InvalidCredential(INVALID_KEY)
+        return identity
+
+    async def caller(self, headers: Mapping[str, str], method: str, origin: Origin) -> Caller:
+        """Who calls one of this service's own methods, which counts for no limit: the gateway has counted it.
+
+        Raises:
+            InvalidCredential: There is no valid credential.
+            NotAllowed: The credential may not call it.
+            StorageUnavailable: It cannot be looked up.
+        """
+        access = self._methods.find("POST", method)
+        identity = await self.authenticate(headers)
+        if access is None:
+            raise NotAllowed("internal")
+        check_access(access, identity)
+        return Caller(identity, origin)
+
+    async def _by_key(self, credential: Credential) -> Identity:
+        # What cannot be a key is refused without a query.
+        identity = await self._identities.of_key(credential.secret) if SECRET.fullmatch(credential.secret) else None
+        if identity is None:
+            raise InvalidCredential(INVALID_KEY)
+        self._keys.used(identity.key_id)
+        return identity
+
+    async def _by_token(self, credential: Credential) -> Identity:
+        access = await self._tokens.check(credential.secret)
+        identity = await self._identities.of_session(access.session_id)
+        if identity is None or (identity.organisation, identity.user) != (access.organisation, access.user):
+            raise InvalidCredential("The session of this token has ended. Log in again.")
+        return identity
+
+    def _note(self, identity: Identity, access: Access, attempt: Attempt, outcome: Outcome, detail: str = "") -> None:
+        self._audit.later(
+            Entry(
+                identity.organisation,
+                identity.user,
+                access.method,
+                # A gRPC path says nothing more; a REST path names the resource.
+                "" if attempt.path.strip("/") == access.method else attempt.path,
+                outcome,
+                detail,
+                identity.key_id,
+                attempt.origin,
+                now(),
+            )
+        )
+
+
+def check_access(access: Access, identity: Identity) -> None:
+    """Raises NotAllowed where an identity may not call a method."""
+    if access.public or access.authenticated or access.scope in identity.scopes:
+        return
+    if access.scope:
+        raise NotAllowed(access.scope)
+    # Internal, or a method that somebody forgot to say anything about.
+    raise NotAllowed("internal", "This method is not offered to clients.")
