@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from cli import output
+from cli import blocks, output
 from cli.errors import INTERRUPTED, CommandError, UsageError
 from cli.gateway import DEFAULT, Gateway, GatewayOption, Json, resource
 from cli.output import JsonOption
@@ -116,6 +116,7 @@ class Answer:
         self._generation = ""
         self._line_open = False
         self._progress_shown = False
+        self._drawing = False
 
     @property
     def started(self) -> bool:
@@ -153,6 +154,7 @@ class Answer:
                 self._text(delta.get("text", ""))
             case {"toolCall": call}:
                 self._end_line()
+                self._drawing = call.get("tool") == "image.generate"
                 output.note(f"→ {call.get('tool', '')} {_arguments(call.get('arguments', {}))}".rstrip())
             case {"toolProgress": progress}:
                 self._progress(progress)
@@ -170,7 +172,7 @@ class Answer:
                 output.note("The generation was stopped.")
 
     def _tool_result(self, result: Json) -> None:
-        """Shows what a tool answered: rows, words, or why it failed."""
+        """Shows what a tool answered: rows, words, a picture, or why it failed."""
         took = output.milliseconds(result.get("elapsed"))
         match result:
             case {"table": table}:
@@ -186,17 +188,29 @@ class Answer:
                 output.note(
                     f"heard “{transcript.get('text', '')}” ({transcript.get('duration', 0):.1f} s of audio, {took})"
                 )
+            case {"image": image}:
+                self._picture(image, took)
             case {"error": error}:
                 output.note(f"✗ {error.get('message', 'failed')} ({took})")
             case {"text": text}:
                 output.note(text)
 
+    def _picture(self, image: Json, took: str) -> None:
+        """Shows a picture where the terminal can, and where it is."""
+        console = output.error_console()
+        content = base64.b64decode(image.get("content", ""))
+        shown = blocks.half_blocks(content) if content and blocks.can_show(console) else None
+        if shown is not None:
+            console.print(shown)
+        facts = f"{image.get('width', 0)} × {image.get('height', 0)}, seed {image.get('seed', 0)}, {took}"
+        output.note(f"{self._client.url}/api/v1/{image.get('name', '')} ({facts})")
+
     def _progress(self, progress: Json) -> None:
         """Shows on a terminal how far a tool is; the next event takes the line away."""
         if not sys.stderr.isatty():
             return
-        left = output.seconds(progress.get("remaining"))
-        sys.stderr.write(f"\r{progress.get('progress', 0):.0%} transcribed" + (f", {left:.0f} s left" if left else ""))
+        left, done = output.seconds(progress.get("remaining")), "drawn" if self._drawing else "transcribed"
+        sys.stderr.write(f"\r\033[K{progress.get('progress', 0):.0%} {done}" + (f", {left:.0f} s left" if left else ""))
         sys.stderr.flush()
         self._progress_shown = True
 

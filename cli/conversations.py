@@ -61,7 +61,15 @@ def _message(message: Json) -> None:
     for result in message.get("toolResults", []):
         if "table" in result:
             output.table(result["table"].get("columns", []), result["table"].get("rows", []))
+        if "image" in result:
+            output.write(f"[{_picture(result['image'])}]\n")
     output.write(message.get("text", "") + "\n\n")
+
+
+def _picture(image: Json) -> str:
+    """What is kept of a picture in a conversation: its name, and what it takes to draw it again."""
+    facts = f"{image.get('width', 0)} × {image.get('height', 0)}, {image.get('model', '')}, seed {image.get('seed', 0)}"
+    return f"{image.get('name', '')}, {facts}, {int(image.get('size', 0)):,} bytes"
 
 
 @app.command()

@@ -14,12 +14,15 @@ REASON_PREFIX = "ERROR_REASON_"
 REMEDIES = {
     "MODEL_NOT_FOUND": "`parley models` lists them.",
     "DEPENDENCY_UNAVAILABLE": "`parley status` says what is down.",
+    "UNAUTHENTICATED": "`parley login` logs in; PARLEY_API_KEY holds a key.",
     "DATABASE_UNAVAILABLE": "`parley sql databases` lists what is registered.",
 }
 # The same for a resource that does not exist, by its collection.
 LISTED_BY = {
     "databases": "`parley sql databases` lists them.",
     "conversations": "`parley conversations list` lists them.",
+    "apiKeys": "`parley keys list` lists them.",
+    "users": "`parley users list` lists them.",
 }
 
 

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit
 
 import typer
 
+from cli import credentials
 from cli.errors import CommandError, GatewayUnreachableError, IncompleteError, UsageError, from_response, from_status
 
 if TYPE_CHECKING:
@@ -36,9 +37,10 @@ class Gateway:
 
     Args:
         url: Its base URL. Raises UsageError when it is none.
+        anonymous: Send no credential, although there may be one.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, anonymous: bool = False) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise UsageError(f"--gateway: {url!r} is no URL such as {DEFAULT}")
@@ -49,6 +51,7 @@ class Gateway:
         loopback = parts.hostname in {"127.0.0.1", "localhost", "::1"}
         self._http = httpx.Client(
             base_url=self.url,
+            headers={} if anonymous else credentials.headers(self.url),
             timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
             # A proxy of the environment knows no way to this machine's own loopback.
             trust_env=not loopback,
@@ -60,8 +63,8 @@ class Gateway:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def get(self, path: str, **parameters: str | int) -> Json:
-        """GETs JSON. Raises ServerError, GatewayUnreachableError."""
+    def get(self, path: str, **parameters: str | int | list[str]) -> Json:
+        """GETs JSON; a parameter that is a list is repeated. Raises ServerError, GatewayUnreachableError."""
         return self._json("GET", path, params=parameters)
 
     def post(self, path: str, body: Json, **parameters: str | int) -> Json:
@@ -80,19 +83,20 @@ class Gateway:
         """DELETEs. Raises ServerError, GatewayUnreachableError."""
         return self._json("DELETE", path)
 
-    def pages(self, path: str, field: str, limit: int | None = None) -> list[Json]:
+    def pages(self, path: str, field: str, limit: int | None = None, **parameters: str) -> list[Json]:
         """All resources of a paged list, or the first `limit`.
 
         Args:
             path: The collection.
             field: The field of each page that holds its resources.
             limit: How many at most.
+            **parameters: Further parameters of the query.
         """
         found: list[Json] = []
         token = ""
         while True:
             size = PAGE if limit is None else min(PAGE, limit - len(found))
-            page = self.get(path, pageSize=size, pageToken=token)
+            page = self.get(path, pageSize=size, pageToken=token, **parameters)
             found += page.get(field, [])
             token = page.get("nextPageToken", "")
             if not token or (limit is not None and len(found) >= limit):

@@ -7,7 +7,23 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cli import ask, conversations, knowledge, listen, models, output, sql, stack, transcribe
+from cli import (
+    ask,
+    audit,
+    conversations,
+    draw,
+    keys,
+    knowledge,
+    listen,
+    login,
+    models,
+    output,
+    sql,
+    stack,
+    transcribe,
+    usage,
+    users,
+)
 from cli.errors import CommandError
 
 
@@ -48,22 +64,29 @@ def parley(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """A self-hosted AI assistant: chat, questions to databases, speech.
+    """A self-hosted AI assistant: chat, questions to databases, speech, pictures.
 
     `parley up` starts everything on this machine; the other commands are clients of its gateway.
     """
 
 
-STACK, CLIENT = "The stack on this machine", "Clients of the gateway"
+STACK, CLIENT, ACCESS = "The stack on this machine", "Clients of the gateway", "Who may use it"
 
 app.command(rich_help_panel=STACK)(stack.up)
 app.command(rich_help_panel=STACK)(stack.down)
 app.command(rich_help_panel=STACK)(stack.status)
 app.command(rich_help_panel=STACK)(stack.logs)
 app.command(rich_help_panel=CLIENT)(ask.ask)
+app.command(rich_help_panel=CLIENT)(draw.draw)
 app.command(rich_help_panel=CLIENT)(transcribe.transcribe)
 app.command(rich_help_panel=CLIENT)(listen.listen)
 knowledge.register(sql.app)
 app.add_typer(sql.app, name="sql", rich_help_panel=CLIENT)
 app.add_typer(conversations.app, name="conversations", rich_help_panel=CLIENT)
 app.command(rich_help_panel=CLIENT)(models.models)
+app.command(rich_help_panel=ACCESS)(login.login)
+app.command(rich_help_panel=ACCESS)(login.logout)
+app.add_typer(keys.app, name="keys", rich_help_panel=ACCESS)
+app.add_typer(users.app, name="users", rich_help_panel=ACCESS)
+app.command(rich_help_panel=ACCESS)(usage.usage)
+app.command(rich_help_panel=ACCESS)(audit.audit)

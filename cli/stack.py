@@ -37,6 +37,16 @@ def up(
         bool, typer.Option("--detach", "-d", help="Return when it is up; `parley down` stops it.")
     ] = False,
     profile: Annotated[str, typer.Option(help="Which models Triton loads.")] = "embedded",
+    model_directory: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="PARLEY_MODEL_DIRECTORY",
+            help="Folder with weights that you bring, a folder in it for each model: diffusion/, whisper/ …",
+            exists=True,
+            file_okay=False,
+            resolve_path=True,
+        ),
+    ] = None,
     sqlite_root: Annotated[
         Path | None,
         typer.Option(
@@ -65,6 +75,7 @@ def up(
         port=port,
         admin_port=admin_port,
         profile=profile,
+        model_parameters={"model_directory": str(model_directory)} if model_directory else {},
         sqlite_root=sqlite_root,
         otlp_endpoint=otlp_endpoint,
     )

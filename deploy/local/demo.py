@@ -2,9 +2,9 @@
 
     python -m deploy.local.demo [--audio my.wav]
 
-Then a conversation becomes a transcript with its speakers' names, and a correction is learned. It runs a stack of its
-own (own folder, free ports), asks real questions, checks every answer against the database, shows the way that requests
-took from their real traces, and stops everything again.
+Then a conversation becomes a transcript with its speakers' names, a correction is learned, and a picture is drawn. It
+runs a stack of its own (own folder, free ports), asks real questions, checks every answer against the database, and the
+picture by looking at it, shows the way that requests took from their real traces, and stops everything again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from google.protobuf import json_format
 from google.rpc import error_details_pb2 as error_details_pb2  # JSON shows a refusal's details by their types
 from rich.console import Console
 
-from deploy.local import demo_talk, espeak, ports, sample_shop, stack
+from deploy.local import demo_picture, demo_talk, espeak, ports, sample_shop, stack
 from deploy.local.demo_check import DemoFailedError, Question, Shop
 from deploy.local.demo_talk import Talk
 from deploy.local.demo_view import View
@@ -40,6 +40,7 @@ from deploy.local.tracing import Receiver, Root, hops
 from gateway.config import EnvoyMissingError
 from parley.asr.v1 import asr_pb2_grpc
 from parley.chat.v1 import chat_pb2, chat_pb2_grpc
+from parley.image.v1 import image_pb2, image_pb2_grpc
 from parley.sql.v1 import sql_pb2, sql_pb2_grpc
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,6 +49,8 @@ DATABASE = "databases/shop"
 # The services that a question goes through.
 TYPED_WAY = {"chat", "sql"}
 SPOKEN_WAY = TYPED_WAY | {"asr"}
+# The model's process starts with the first picture.
+PICTURE_SECONDS = 300
 
 
 SPOKEN = Question(
@@ -113,6 +116,7 @@ class Demo:
             self._openai()
             self._conversation_of_two()
             self._correction()
+            self._drawing()
 
     def _register(self) -> None:
         """Registers the shop."""
@@ -361,6 +365,58 @@ class Demo:
             return bool(tables) and bool(self._shop.check(tables[-1], question))
         except DemoFailedError:
             return False
+
+    def _drawing(self) -> None:
+        self._view.heading(7, "A picture, drawn step by step")
+        if not demo_picture.possible():
+            self._view.note(
+                "Nothing is drawn: the environment of the models that draw is missing. `make demo` makes it."
+            )
+            return
+        self._view.code(
+            f'settings = Settings(prompt="{demo_picture.PROMPT}", seed={demo_picture.SEED})\n'
+            "for response in images.Generate(GenerateRequest(settings=settings)):",
+            "python",
+        )
+        self._view.person(demo_picture.PROMPT)
+        image, took = self._drawn(Root.new())
+        file = demo_picture.save(image.content, self._folder.parent)
+        self._view.picture(image.content, f"{image.width} × {image.height}, drawn by {image.model}: {file}")
+        seen = demo_picture.check(image.content)
+        if seen.right:
+            self._view.checked(f"the checker reads: {seen.text}")
+        else:
+            self._view.note(
+                f"The checker reads: {seen.text}. That is not what was asked: docs/image.md says how often."
+            )
+        self._view.console.print()
+        self._view.person("The same seed again:")
+        root, began = Root.new(), time.time_ns()
+        again, _ = self._drawn(root)
+        ended = time.time_ns()
+        if again.content != image.content:
+            raise DemoFailedError("the same seed and settings gave another picture")
+        self._view.checked(f"the same picture, byte for byte; the first one took {took:.1f} s, with the model's start")
+        self._way("Python stub, gRPC", root, began, ended, {"image"})
+
+    def _drawn(self, root: Root) -> tuple[image_pb2.Image, float]:
+        """The picture, and how many seconds it took; shows each step. Raises DemoFailedError where none comes."""
+        images = image_pb2_grpc.ImageServiceStub(self._channel)
+        began = time.monotonic()
+        stream = images.Generate(
+            demo_picture.request(), timeout=PICTURE_SECONDS, metadata=(("traceparent", root.traceparent),)
+        )
+        image = None
+        with self._view.steps() as step:
+            for response in stream:
+                match response.event.WhichOneof("event"):
+                    case "progress":
+                        step(response.event.progress.step)
+                    case "image":
+                        image = response.event.image
+        if image is None:
+            raise DemoFailedError("the stream ended without a picture")
+        return image, time.monotonic() - began
 
 
 @contextmanager

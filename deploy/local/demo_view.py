@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.rule import Rule
 from rich.syntax import Syntax
 from rich.text import Text
 
+from cli.blocks import can_show, half_blocks
 from cli.output import result_grid, safe
 from deploy.local.tracing import Hop
 
@@ -20,7 +22,7 @@ TRITON = "Triton"
 MINIMUM_MS = 0.05
 # What steps within a service are called, where their own names say little to a newcomer.
 STEPS = {"database.transaction": "its own database", "database.execute": "your database"}
-COLOURS = {"client": "white", "envoy": "blue", "chat": "green", "sql": "magenta", "asr": "yellow"}
+COLOURS = {"client": "white", "envoy": "blue", "chat": "green", "sql": "magenta", "asr": "yellow", "image": "cyan"}
 NEXT = (
     ("make demo AUDIO=question.wav", "your own voice"),
     (". .venv/bin/activate && parley up --detach", "the stack, on port 8080"),
@@ -28,6 +30,7 @@ NEXT = (
     ("parley sql add shop .parley/databases/shop.db", "register it"),
     ('parley ask "Which products cost more than 500?"', "ask"),
     ('parley ask --audio meeting.m4a "Who spoke?"', "ask about a recording"),
+    ('parley draw "two green stars on a black background"', "a picture"),
     ("parley transcribe meeting.m4a --speakers 3 --format srt", "subtitles, with who said what"),
 )
 
@@ -97,6 +100,29 @@ class View:
         self.console.print(Padding(result_grid(columns, rows[:SHOWN_ROWS]), (0, 0, 0, 8)))
         if len(rows) > SHOWN_ROWS:
             self.note(f"        … and {len(rows) - SHOWN_ROWS} more rows")
+
+    @contextmanager
+    def steps(self) -> Iterator[Callable[[int], None]]:
+        """The steps of a picture that is being drawn, each with a mark; yields what is told of them."""
+        shown = 0
+
+        def step(number: int) -> None:
+            nonlocal shown
+            self.console.print(Text("▪" * (number - shown), style="cyan"), end="", soft_wrap=True)
+            shown = max(shown, number)
+
+        self.console.print(Text("parley  ", style="bold green"), end="")
+        try:
+            yield step
+        finally:
+            self.console.print(Text(f" {shown} steps", style="dim"))
+
+    def picture(self, content: bytes, about: str) -> None:
+        """A picture, where the terminal has the colours for it, and what is to be said of it."""
+        shown = half_blocks(content) if can_show(self.console) else None
+        if shown is not None:
+            self.console.print(Padding(shown, (1, 0, 1, 8)))
+        self.console.print(Text(safe(about)), soft_wrap=True)
 
     def answer_begins(self) -> None:
         """Goes before the parts of an answer."""

@@ -9,7 +9,7 @@ from services.chat.catalog import Catalog
 from services.chat.conversations import Conversations
 from services.chat.embedded import EmbeddedModel
 from services.chat.generation import Generator
-from services.chat.models import ModelInfo
+from services.chat.image_client import Painter
 from services.chat.settings import ChatSettings
 from services.chat.speech import Speech
 from services.chat.store import MIGRATIONS, Store
@@ -35,10 +35,13 @@ class Application:
         speech = None
         if settings.asr_target:
             speech = Speech(settings.asr_target, settings.tool_timeout, settings.recording_timeout)
+        painter = None
+        if settings.image_target:
+            painter = Painter(settings.image_target, settings.picture_timeout, settings.public_url)
         providers = Providers(settings.providers)
         upstream = [UpstreamModel(providers, model, settings.recording_tokens) for model in providers.offers()]
         catalog = Catalog([EmbeddedModel(), *upstream], settings.default_model)
-        offered = tools(databases, speech, settings.question_seconds)
+        offered = tools(databases, speech, painter, settings.question_seconds)
         generator = Generator(ToolRegistry.of(offered), settings.max_tool_rounds)
         check_database = databases.check if databases else _taken
         self.database = Database(settings.database_url.get_secret_value(), MIGRATIONS)
@@ -51,10 +54,11 @@ class Application:
             save_seconds=settings.save_seconds,
             stale_seconds=settings.stale_seconds,
         )
-        self._remote = [part for part in (providers, databases, speech) if part is not None]
+        self._remote = [part for part in (providers, databases, speech, painter) if part is not None]
+        others = [part.models for part in (speech, painter) if part is not None]
         self.bound = [
             servicer.bound(self._conversations, catalog),
-            openai.bound(catalog, providers, generator, speech.models if speech else _none, check_database),
+            openai.bound(catalog, providers, generator, others, check_database),
         ]
         self.dependencies: dict[str, Callable[[], Awaitable[None]]] = {"database": self.database.ping}
 
@@ -69,11 +73,6 @@ class Application:
         for part in self._remote:
             await part.close()
         await self.database.close()
-
-
-async def _none() -> list[ModelInfo]:
-    """The speech models of a deployment without the asr service."""
-    return []
 
 
 async def _taken(_database: str) -> None:

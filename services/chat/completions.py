@@ -8,7 +8,6 @@ harmless, or refused by name.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -372,7 +371,7 @@ def _audio(part: Mapping[str, Any], where: str) -> Attachment:
         raise InvalidArgument(f"{where}.format", f"must be one of {', '.join(AUDIO_TYPES)}.")
     try:
         content = base64.b64decode(data if isinstance(data, str) else "", validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one; characters beyond ASCII are another
         raise InvalidArgument(f"{where}.data", "is not base64.") from None
     if not content:
         raise InvalidArgument(f"{where}.data", "is empty; it must hold the audio file's bytes in base64.")

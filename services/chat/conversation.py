@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
 from services.chat.models import FinishReason, PromptMessage, Role, Usage
-from services.chat.tools import RECOGNIZE, Attachment, ToolCall, ToolResult, Transcript
+from services.chat.tools import Attachment, Drawing, ToolCall, ToolResult, Transcript
 
 
 class State(StrEnum):
@@ -131,7 +131,8 @@ class Done:
 def prompt(history: Sequence[Message], text: str) -> tuple[PromptMessage, ...]:
     """A conversation as a model reads it: what was said and, where it was spoken, what was understood.
 
-    A recording stands there as the tool's answer that it was: what is said in it is not what the person says.
+    A recording stands there as the tool's answer that it was: what is said in it is not what the person says. So does
+    what was drawn, which later messages may want changed.
 
     Args:
         history: The earlier messages, oldest first.
@@ -139,21 +140,24 @@ def prompt(history: Sequence[Message], text: str) -> tuple[PromptMessage, ...]:
     """
     prompts: list[PromptMessage] = []
     for message in history:
-        spoken_by_them, recorded = [], []
+        spoken_by_them, kept = [], []
         for result in message.results:
-            if isinstance(result.output, Transcript) and result.output.recording:
-                recorded.append(result)
+            if isinstance(result.output, Drawing) or (
+                isinstance(result.output, Transcript) and result.output.recording
+            ):
+                kept.append(result)
             elif isinstance(result.output, Transcript):
                 spoken_by_them.append(result.output.text)
         heard = " ".join(spoken_by_them)
         if heard and prompts and prompts[-1].role is Role.USER:
             spoken = f"{prompts[-1].text}\n{heard}".strip()
             prompts[-1] = PromptMessage(Role.USER, spoken)
-        for result in recorded:
+        calls = {call.id: call for call in message.calls}
+        for result in kept:
             # Unique in the conversation; within the message it was already.
-            call = f"{result.call_id}_{message.id}"
-            prompts.append(PromptMessage(Role.ASSISTANT, calls=(ToolCall(call, RECOGNIZE, {}),)))
-            prompts.append(PromptMessage(Role.TOOL, call_id=call, result=result))
+            call = replace(calls[result.call_id], id=f"{result.call_id}_{message.id}")
+            prompts.append(PromptMessage(Role.ASSISTANT, calls=(call,)))
+            prompts.append(PromptMessage(Role.TOOL, call_id=call.id, result=result))
         if message.text or message.role is Role.USER:
             prompts.append(PromptMessage(message.role, message.text))
     return (*prompts, PromptMessage(Role.USER, text))

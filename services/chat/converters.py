@@ -1,8 +1,9 @@
-"""Between the domain and the messages of parley.chat.v1, parley.sql.v1 and parley.asr.v1."""
+"""Between the domain and the messages of parley.chat.v1, parley.sql.v1, parley.asr.v1 and parley.image.v1."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -10,10 +11,23 @@ from google.protobuf import duration_pb2, json_format, struct_pb2, timestamp_pb2
 
 from parley.asr.v1 import asr_pb2
 from parley.chat.v1 import chat_pb2
+from parley.image.v1 import image_pb2
 from parley.sql.v1 import sql_pb2
 from services.chat.conversation import Conversation, Message, State
 from services.chat.models import FinishReason, ModelInfo, Role, ToolProgressed, Usage
-from services.chat.tools import Column, Segment, Speaker, Table, ToolCall, ToolResult, Transcript, Word
+from services.chat.tools import (
+    Column,
+    Drawing,
+    Picture,
+    Preview,
+    Segment,
+    Speaker,
+    Table,
+    ToolCall,
+    ToolResult,
+    Transcript,
+    Word,
+)
 from services.mesh import status
 
 ROLES = {Role.USER: chat_pb2.ROLE_USER, Role.ASSISTANT: chat_pb2.ROLE_ASSISTANT}
@@ -31,6 +45,8 @@ REASONS = {
     FinishReason.CANCELLED: chat_pb2.FINISH_REASON_CANCELLED,
 }
 COLUMN_TYPE = "COLUMN_TYPE_"
+# A larger picture stays out of the stream: clients of gRPC take messages of 4 MiB unless they are told otherwise.
+STREAMED_BYTES = 3 << 20
 
 
 def timestamp(moment: datetime) -> timestamp_pb2.Timestamp:
@@ -67,7 +83,7 @@ def message(value: Message) -> chat_pb2.Message:
         role=ROLES[value.role],
         text=value.text,
         tool_calls=map(tool_call, value.calls),
-        tool_results=map(tool_result, value.results),
+        tool_results=[answer for result in value.results for answer in tool_results(result)],
         state=STATES[value.state],
         model=value.model,
         usage=usage(value.usage) if value.usage else None,
@@ -99,12 +115,20 @@ def tool_call(value: ToolCall) -> chat_pb2.ToolCall:
 def tool_progress(value: ToolProgressed) -> chat_pb2.ToolProgress:
     """How far a tool is."""
     remaining = None if value.remaining is None else duration(value.remaining)
-    return chat_pb2.ToolProgress(call_id=value.call_id, progress=value.progress, remaining=remaining)
+    preview = None if value.preview is None else image_pb2.Preview(**asdict(value.preview))
+    return chat_pb2.ToolProgress(call_id=value.call_id, progress=value.progress, remaining=remaining, preview=preview)
 
 
-def tool_result(value: ToolResult) -> chat_pb2.ToolResult:
-    """What a tool answered."""
+def tool_results(value: ToolResult) -> list[chat_pb2.ToolResult]:
+    """What a tool answered: one message, or one for each picture that it drew."""
     answer = chat_pb2.ToolResult(call_id=value.call_id, elapsed=duration(value.elapsed))
+    if isinstance(value.output, Drawing):
+        return [
+            chat_pb2.ToolResult(
+                call_id=answer.call_id, elapsed=answer.elapsed, image=image(picture, index, value.output.model)
+            )
+            for index, picture in enumerate(value.output.pictures)
+        ]
     if value.error is not None:
         answer.error.CopyFrom(status.to_status(value.error))
     elif isinstance(value.output, Table):
@@ -113,7 +137,47 @@ def tool_result(value: ToolResult) -> chat_pb2.ToolResult:
         answer.transcript.CopyFrom(transcript(value.output))
     else:
         answer.text = value.output or ""
-    return answer
+    return [answer]
+
+
+def image(value: Picture, index: int, model: str) -> image_pb2.Image:
+    """A picture; with its bytes while they are there and fit."""
+    expires = timestamp_pb2.Timestamp()
+    expires.FromJsonString(value.expire_time)
+    return image_pb2.Image(
+        name=value.name,
+        index=index,
+        width=value.width,
+        height=value.height,
+        content_type=value.content_type,
+        content=value.content if len(value.content) <= STREAMED_BYTES else b"",
+        size=value.size,
+        seed=value.seed,
+        infotext=value.infotext,
+        model=model,
+        expire_time=expires,
+    )
+
+
+def from_image(value: image_pb2.Image, base: str) -> Picture:
+    """A picture that the image service drew; `base` goes before the path of its bytes."""
+    return Picture(
+        name=value.name,
+        url=f"{base}/api/v1/{value.name}",
+        width=value.width,
+        height=value.height,
+        content_type=value.content_type,
+        size=value.size,
+        seed=value.seed,
+        infotext=value.infotext,
+        expire_time=value.expire_time.ToJsonString(),
+        content=value.content,
+    )
+
+
+def from_preview(value: image_pb2.Preview) -> Preview:
+    """What a picture looks like so far."""
+    return Preview(value.index, value.step, value.content, value.content_type)
 
 
 def table(value: Table) -> sql_pb2.ResultTable:

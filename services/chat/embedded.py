@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Sequence
 
-from services.chat import client_tools, inquiries, phrasing, recording_phrases, recordings
+from services.chat import client_tools, inquiries, phrasing, picture_phrases, recording_phrases, recordings, wishes
 from services.chat.language import detect
 from services.chat.models import (
     Choice,
@@ -26,12 +26,13 @@ from services.chat.models import (
     Usage,
 )
 from services.chat.rules import Intent, classify
-from services.chat.tools import ASK, LIST_DATABASES, ToolCall, Transcript
+from services.chat.tools import ASK, GENERATE, LIST_DATABASES, ToolCall, Transcript
+from services.chat.wishes import Kind, Wish
 
 ID = "parley-embedded"
 DESCRIPTION = (
     "No language model: explicit rules in English and Vietnamese that answer questions about registered databases, "
-    "transcribe attached recordings, find in them who said what, and call the client's tools."
+    "transcribe attached recordings, find in them who said what, have pictures drawn, and call the client's tools."
 )
 
 
@@ -68,11 +69,14 @@ def _next(request: ModelRequest) -> ToolCall | str:
     question = _question(request.messages)
     if last.role is not Role.TOOL:
         return _decide(question, request)
-    language = detect(question)
+    asked = _wish(question, request)
+    language = asked.language if asked is not None else detect(question)
+    tool = next((c.tool for m in request.messages for c in m.calls if c.id == last.call_id), last.call_id)
     if last.result is None:
-        tool = next((c.tool for m in request.messages for c in m.calls if c.id == last.call_id), last.call_id)
         return phrasing.client_result(tool, last.text, language)
     if last.result.error is not None:
+        if tool == GENERATE:
+            return picture_phrases.explain(last.result.error, language)
         return phrasing.explain(last.result.error, question, language)
     output = last.result.output
     if isinstance(output, Transcript) and output.recording:
@@ -84,7 +88,7 @@ def _next(request: ModelRequest) -> ToolCall | str:
 
 
 def _decide(question: str, request: ModelRequest) -> ToolCall | str:
-    """The rules: the client's tools, then a recording of the conversation, then small talk, then the database."""
+    """The rules: the client's tools, pictures, a recording of the conversation, small talk, then the database."""
     language = detect(question)
     number = sum(len(m.calls) for m in request.messages) + 1
     chosen = client_tools.choose(question, request.client_tools, request.choice)
@@ -92,18 +96,42 @@ def _decide(question: str, request: ModelRequest) -> ToolCall | str:
         return ToolCall(f"call_{number}", chosen[0].name, chosen[1])
     if request.client_tools and (request.choice.name or request.choice.choice is Choice.REQUIRED):
         return phrasing.unfillable(request.choice.name or request.client_tools[0].name, language)
+    offered = {tool.name for tool in request.tools}
+    asked = _wish(question, request)
+    if asked is not None and asked.kind is not Kind.CHART:
+        return _drawing(asked, f"call_{number}") if GENERATE in offered else picture_phrases.MISSING[asked.language]
     about = _about_recording(question, request)
     if about:
         return about
     intent = classify(question)
-    offered = {tool.name for tool in request.tools}
     if intent is Intent.LIST_DATABASES and LIST_DATABASES in offered:
         return ToolCall(f"call_{number}", LIST_DATABASES, {})
+    if intent in (Intent.QUESTION, Intent.LIST_DATABASES) and ASK in offered:
+        # Of a chart, what it is to show: the words around that mean nothing to a database.
+        return ToolCall(
+            f"call_{number}", ASK, {"question": asked.what if asked is not None and asked.what else question}
+        )
     if intent in (Intent.QUESTION, Intent.LIST_DATABASES):
-        if ASK in offered:
-            return ToolCall(f"call_{number}", ASK, {"question": question})
-        return phrasing.say(Intent.ABILITIES, language)
-    return phrasing.say(intent, language)
+        intent = Intent.ABILITIES
+    return phrasing.say(intent, language, draws=GENERATE in offered)
+
+
+def _wish(question: str, request: ModelRequest) -> Wish | None:
+    """What a question asks to have drawn, perhaps again."""
+    return wishes.wish(question, picture_phrases.earlier(request.messages))
+
+
+def _drawing(asked: Wish, call_id: str) -> ToolCall | str:
+    """The call that draws what is wished, or the question back."""
+    if asked.kind is not Kind.PICTURE:
+        unclear = asked.kind is Kind.UNCLEAR
+        return (picture_phrases.UNCLEAR if unclear else picture_phrases.ASK_BACK)[asked.language]
+    arguments: dict[str, str | int] = {"prompt": asked.what}
+    if asked.count != 1:
+        arguments["count"] = asked.count
+    if asked.seed is not None:
+        arguments["seed"] = asked.seed
+    return ToolCall(call_id, GENERATE, arguments)
 
 
 def _of_recording(typed: str, request: ModelRequest) -> str:

@@ -20,7 +20,7 @@ from services.chat.models import (
     ToolProgressed,
     Usage,
 )
-from services.chat.tools import RECOGNIZE, ToolCall, ToolContext, ToolRegistry
+from services.chat.tools import RECOGNIZE, Preview, ToolCall, ToolContext, ToolRegistry
 
 ToolEvent = ToolCalled | ToolProgressed | ToolAnswered
 Event = TextDelta | ToolEvent | Usage | Finished
@@ -102,8 +102,8 @@ class Generator:
         yield ToolCalled(call)
         told: asyncio.Queue[ToolProgressed | None] = asyncio.Queue()
 
-        def report(progress: float, remaining: float | None) -> None:
-            told.put_nowait(ToolProgressed(call.id, progress, remaining))
+        def report(progress: float, remaining: float | None, preview: Preview | None = None) -> None:
+            told.put_nowait(ToolProgressed(call.id, progress, remaining, preview))
 
         task = asyncio.create_task(self._registry.call(call, replace(context, report=report)))
         task.add_done_callback(lambda _task: told.put_nowait(None))

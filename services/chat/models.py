@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from services.chat.tools import ToolCall, ToolResult, ToolSpec
+from services.chat.tools import Preview, ToolCall, ToolResult, ToolSpec
 
 
 class Role(StrEnum):
@@ -116,11 +116,19 @@ class ToolCalled:
 
 @dataclass(frozen=True, slots=True)
 class ToolProgressed:
-    """A tool that takes long is so far, from 0 to 1; `remaining` in seconds, None while that cannot be said."""
+    """A tool that takes long is so far, from 0 to 1.
+
+    Attributes:
+        call_id: The call.
+        progress: How far it is.
+        remaining: How long it will still take, in seconds; None while that cannot be said.
+        preview: What the picture looks like so far, where one is drawn.
+    """
 
     call_id: str
     progress: float
     remaining: float | None
+    preview: Preview | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ chunks.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import unquote
@@ -35,7 +36,7 @@ from services.mesh.sse import DONE, event
 log = telemetry.get_logger(__name__)
 
 Context = grpc.aio.ServicerContext[Any, Any]
-SpeechModels = Callable[[], Awaitable[list[ModelInfo]]]
+OtherModels = Sequence[Callable[[], Awaitable[list[ModelInfo]]]]
 EVENTS = "text/event-stream"
 
 
@@ -46,7 +47,7 @@ class ChatCompletionsServicer(openai_pb2_grpc.ChatCompletionsServiceServicer):
         catalog: The chat models.
         providers: Those that answer for themselves.
         generator: Runs the others with their tools.
-        speech_models: Asks for the speech models; raises ParleyError where they cannot be had.
+        others: Ask for the models that hear and that draw; each raises ParleyError where they cannot be had.
         check_database: Raises NotFound for the name of a database that does not exist.
     """
 
@@ -55,13 +56,13 @@ class ChatCompletionsServicer(openai_pb2_grpc.ChatCompletionsServiceServicer):
         catalog: Catalog,
         providers: Providers,
         generator: Generator,
-        speech_models: SpeechModels,
+        others: OtherModels,
         check_database: CheckDatabase,
     ) -> None:
         self._catalog = catalog
         self._providers = providers
         self._generator = generator
-        self._speech_models = speech_models
+        self._others = others
         self._check_database = check_database
         self._started = int(time.time())
 
@@ -75,7 +76,7 @@ class ChatCompletionsServicer(openai_pb2_grpc.ChatCompletionsServiceServicer):
     def ListModels(
         self, request: openai_pb2.ListModelsRequest, context: Context
     ) -> AsyncIterator[openai_pb2.ListModelsResponse]:
-        """Lists the chat models, the default first, then the speech models."""
+        """Lists the chat models, the default first, then those that hear and those that draw."""
         return with_envelope(context, self._list(), lambda body: openai_pb2.ListModelsResponse(body=body))
 
     def GetModel(
@@ -121,7 +122,7 @@ class ChatCompletionsServicer(openai_pb2_grpc.ChatCompletionsServiceServicer):
         run = self._generator.run(
             model,
             ModelRequest(asked.messages, client_tools=asked.tools, choice=asked.choice, options=asked.options),
-            ToolContext(asked.database, asked.attachments, history=turns.of_prompts(asked.messages)),
+            ToolContext(asked.database, asked.attachments, history=turns.of_prompts(asked.messages), looks=False),
         )
         names = {tool.name for tool in asked.tools}
         if request.stream:
@@ -149,13 +150,16 @@ class ChatCompletionsServicer(openai_pb2_grpc.ChatCompletionsServiceServicer):
         yield _events(event(DONE))
 
     async def _infos(self) -> list[ModelInfo]:
-        """All models; without the speech models while their service is away."""
-        try:
-            speech = await self._speech_models()
-        except ParleyError as error:
-            log.warning("speech models are not listed", reason=error.reason)
-            speech = []
-        return [*self._catalog.infos(), *speech]
+        """All models; without those of a service that is away."""
+        found = self._catalog.infos()
+        for answer in await asyncio.gather(*(ask() for ask in self._others), return_exceptions=True):
+            if isinstance(answer, ParleyError):
+                log.warning("models of a service are not listed", reason=answer.reason)
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                found += answer
+        return found
 
     async def _list(self) -> AsyncIterator[httpbody_pb2.HttpBody]:
         models = [self._model(info) for info in await self._infos()]
@@ -179,13 +183,13 @@ def bound(
     catalog: Catalog,
     providers: Providers,
     generator: Generator,
-    speech_models: SpeechModels,
+    others: OtherModels,
     check_database: CheckDatabase,
 ) -> Bound:
     """The servicer, ready to be served."""
     return Bound(
         openai_pb2_grpc.add_ChatCompletionsServiceServicer_to_server,
-        ChatCompletionsServicer(catalog, providers, generator, speech_models, check_database),
+        ChatCompletionsServicer(catalog, providers, generator, others, check_database),
         openai_pb2.DESCRIPTOR.services_by_name["ChatCompletionsService"],
     )
 

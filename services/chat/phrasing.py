@@ -8,8 +8,9 @@ from typing import Any
 
 from services.chat.errors import NoDatabase
 from services.chat.language import Language
+from services.chat.picture_phrases import drawn
 from services.chat.rules import Intent, sounds_like_data
-from services.chat.tools import Table, ToolOutput, Transcript
+from services.chat.tools import Drawing, Table, ToolOutput, Transcript
 from services.mesh.errors import ParleyError
 
 EN, VI = Language.ENGLISH, Language.VIETNAMESE
@@ -28,6 +29,11 @@ ABILITIES: Mapping[Language, str] = {
         "tiếng Anh hoặc tiếng Việt; chép lại âm thanh bạn gửi kèm, trả lời câu hỏi được nói trong đó hoặc tìm xem ai "
         "đã nói gì; và gọi các công cụ mà chương trình của bạn cung cấp."
     ),
+}
+
+DRAWS: Mapping[Language, str] = {
+    EN: " I can also have pictures drawn, for example “draw a red circle left of a blue square”.",
+    VI: " Tôi cũng có thể vẽ tranh, ví dụ “vẽ hình tròn đỏ bên trái hình vuông xanh dương”.",
 }
 
 SAYINGS: Mapping[Intent, Mapping[Language, str]] = {
@@ -60,9 +66,17 @@ SAYINGS: Mapping[Intent, Mapping[Language, str]] = {
 _WITH_ABILITIES = {Intent.GREETING, Intent.IDENTITY, Intent.ABILITIES, Intent.NOTHING, Intent.INVENT}
 
 
-def say(intent: Intent, language: Language) -> str:
-    """The answer to what needs no tool."""
-    return SAYINGS[intent][language] + (ABILITIES[language] if intent in _WITH_ABILITIES else "")
+def say(intent: Intent, language: Language, *, draws: bool = False) -> str:
+    """The answer to what needs no tool.
+
+    Args:
+        intent: What is wanted.
+        language: That of the person.
+        draws: Whether pictures can be drawn here.
+    """
+    if intent not in _WITH_ABILITIES:
+        return SAYINGS[intent][language]
+    return SAYINGS[intent][language] + ABILITIES[language] + (DRAWS[language] if draws else "")
 
 
 def cell(value: Any) -> str:
@@ -105,6 +119,8 @@ def phrase(output: ToolOutput, language: Language, *, tables: bool) -> str:
                 language
             ]
         return {EN: f"The recording says: “{output.text}”", VI: f"Bản ghi âm nói: “{output.text}”"}[language]
+    if isinstance(output, Drawing):
+        return drawn(output, language)
     if isinstance(output, str):
         return output
     single = len(output.rows) <= 1 and len(output.columns) <= 1

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
-from services.chat.tools import Column, Segment, Speaker, Table, ToolCall, ToolResult, Transcript, Word
+from services.chat.tools import (
+    Column,
+    Drawing,
+    Picture,
+    Segment,
+    Speaker,
+    Table,
+    ToolCall,
+    ToolResult,
+    Transcript,
+    Word,
+)
 from services.mesh import errors
 from services.mesh.errors import FieldViolation, ParleyError
 
@@ -34,6 +45,8 @@ def from_result(result: ToolResult) -> dict[str, Any]:
         return {**record, "table": asdict(result.output)}
     if isinstance(result.output, Transcript):
         return {**record, "transcript": asdict(result.output)}
+    if isinstance(result.output, Drawing):
+        return {**record, "drawing": _from_drawing(result.output)}
     return {**record, "text": result.output or ""}
 
 
@@ -46,7 +59,19 @@ def to_result(record: dict[str, Any]) -> ToolResult:
         return ToolResult(call_id, elapsed, _to_table(record["table"]))
     if "transcript" in record:
         return ToolResult(call_id, elapsed, _to_transcript(record["transcript"]))
+    if "drawing" in record:
+        pictures = tuple(Picture(**picture) for picture in record["drawing"]["pictures"])
+        return ToolResult(call_id, elapsed, Drawing(**{**record["drawing"], "pictures": pictures}))
     return ToolResult(call_id, elapsed, record["text"])
+
+
+def _from_drawing(drawing: Drawing) -> dict[str, Any]:
+    """The record of what was drawn: the names of the pictures, which the image service keeps, not their bytes."""
+    record = asdict(replace(drawing, pictures=()))
+    pictures = [asdict(replace(picture, content=b"")) for picture in drawing.pictures]
+    for picture in pictures:
+        del picture["content"]
+    return {**record, "pictures": pictures}
 
 
 def _to_table(record: dict[str, Any]) -> Table:

@@ -89,10 +89,9 @@ RULES: tuple[Rule, ...] = (
     ),
     _rule(
         Intent.INVENT,
-        _PLEASE + r"(?:write|compose|draft|translate|draw|paint|sing|imagine|invent|summari[sz]e|rewrite|paraphrase|"
+        _PLEASE + r"(?:write|compose|draft|translate|sing|imagine|invent|summari[sz]e|rewrite|paraphrase|"
         r"tell (?:me )?an? (?:joke|story|tale)|"
-        r"viet (?:mot|cho|bai|tho|thu|email)|lam tho|dich|ke chuyen|ke (?:cho|mot)|ve (?:mot|cho|tranh|"
-        r"hinh)|tom tat)\b.*",
+        r"viet (?:mot|cho|bai|tho|thu|email)|lam tho|dich|ke chuyen|ke (?:cho|mot)|tom tat)\b.*",
     ),
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from typing import Any
 
@@ -13,7 +13,7 @@ from services.chat import converters
 from services.chat.catalog import Catalog
 from services.chat.conversation import Done, Question, Started
 from services.chat.conversations import AnswerEvent, Conversations
-from services.chat.models import TextDelta, ToolAnswered, ToolCalled, ToolProgressed
+from services.chat.models import TextDelta, ToolAnswered, ToolCalled, ToolProgressed, Usage
 from services.chat.tools import Attachment
 from services.mesh import status
 from services.mesh.errors import InvalidArgument, ParleyError
@@ -99,8 +99,10 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         async with aclosing(self._conversations.send(_question(request))) as events:
             try:
                 async for event in events:
-                    sequence += 1
-                    yield _response(sequence, event)
+                    for response in _responses(event):
+                        sequence += 1
+                        response.sequence = sequence
+                        yield response
             except ParleyError as error:
                 if sequence:
                     yield chat_pb2.SendMessageResponse(sequence=sequence + 1, error=status.to_status(error))
@@ -148,8 +150,17 @@ def _changes(request: chat_pb2.UpdateConversationRequest) -> dict[str, str]:
     return {name: getattr(wanted, name) for name in names}
 
 
-def _response(sequence: int, event: AnswerEvent) -> chat_pb2.SendMessageResponse:
-    response = chat_pb2.SendMessageResponse(sequence=sequence)
+def _responses(event: AnswerEvent) -> Iterator[chat_pb2.SendMessageResponse]:
+    """What is sent of an event, without its number: one message, or one for each picture that a tool drew."""
+    if isinstance(event, ToolAnswered):
+        for result in converters.tool_results(event.result):
+            yield chat_pb2.SendMessageResponse(tool_result=result)
+    else:
+        yield _response(event)
+
+
+def _response(event: Started | TextDelta | ToolCalled | ToolProgressed | Usage | Done) -> chat_pb2.SendMessageResponse:
+    response = chat_pb2.SendMessageResponse()
     if isinstance(event, Started):
         response.started.generation = f"generations/{event.begun.generation_id}"
         response.started.user_message.CopyFrom(converters.message(event.begun.question))
@@ -161,8 +172,6 @@ def _response(sequence: int, event: AnswerEvent) -> chat_pb2.SendMessageResponse
         response.tool_call.CopyFrom(converters.tool_call(event.call))
     elif isinstance(event, ToolProgressed):
         response.tool_progress.CopyFrom(converters.tool_progress(event))
-    elif isinstance(event, ToolAnswered):
-        response.tool_result.CopyFrom(converters.tool_result(event.result))
     elif isinstance(event, Done):
         response.done.message.CopyFrom(converters.message(event.message))
         response.done.finish_reason = converters.REASONS[event.reason]

@@ -1,4 +1,4 @@
-"""The tools themselves: calls of the sql service, and of the asr service (services/chat/speech.py).
+"""The tools themselves: calls of the sql service; of asr and image, services/chat/speech.py and image_client.py.
 
 The channels forward the deadline, identity and trace of the call that is being served (services/mesh/channels.py);
 cancelling the answer cancels the tool's call.
@@ -16,6 +16,7 @@ import grpc
 from parley.sql.v1 import sql_pb2, sql_pb2_grpc
 from services.chat import converters, turns
 from services.chat.errors import NoDatabase
+from services.chat.image_client import GenerateTool, Painter
 from services.chat.phrasing import cell
 from services.chat.speech import RecognizeTool, Speech
 from services.chat.tools import (
@@ -300,13 +301,17 @@ class DescribeTool:
         )
 
 
-def tools(databases: Databases | None, speech: Speech | None, question_seconds: float) -> list[Tool]:
+def tools(
+    databases: Databases | None, speech: Speech | None, painter: Painter | None, question_seconds: float
+) -> list[Tool]:
     """The tools for the services that there are; longer audio than `question_seconds` is no spoken question."""
     found: list[Tool] = []
     if databases is not None:
         found += [AskTool(databases), ListDatabasesTool(databases), DescribeTool(databases)]
     if speech is not None:
         found.append(RecognizeTool(speech, databases.vocabulary if databases else None, question_seconds))
+    if painter is not None:
+        found.append(GenerateTool(painter))
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ RECOGNIZE = "asr.recognize"
 ASK = "sql.ask"
 LIST_DATABASES = "sql.list_databases"
 DESCRIBE = "sql.describe"
+GENERATE = "image.generate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,65 @@ class Turn:
     asked_back: bool = False
 
 
-ToolOutput = Table | Transcript | str
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture that was drawn.
+
+    Attributes:
+        name: images/{image}
+        url: Where its bytes are; a path of the gateway where its public address is not known.
+        width: In pixels.
+        height: In pixels.
+        content_type: Its media type.
+        size: In bytes.
+        seed: What it was drawn with: the same seed and settings give the same picture.
+        infotext: How it was drawn, as A1111 writes it.
+        expire_time: When it is deleted: ISO 8601, in UTC.
+        content: Its bytes while the answer streams, where they were wanted; never stored.
+    """
+
+    name: str
+    url: str
+    width: int
+    height: int
+    content_type: str
+    size: int
+    seed: int
+    infotext: str
+    expire_time: str
+    content: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """What was drawn.
+
+    Attributes:
+        prompt: What was to be drawn.
+        model: What drew it.
+        pictures: In the order of the request, at least one.
+        wanted: How many were asked for.
+        fault: Why there are fewer; empty where there are not.
+    """
+
+    prompt: str
+    model: str
+    pictures: tuple[Picture, ...]
+    wanted: int
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a picture looks like while it is drawn: the `index`-th of the request, from 0, after so many steps."""
+
+    index: int
+    step: int
+    content: bytes
+    content_type: str
+
+
+ToolOutput = Table | Transcript | Drawing | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +218,14 @@ class Attachment:
     content: bytes
 
 
-# Told how much is done, from 0 to 1, and how many seconds are left, where that can be said.
-Report = Callable[[float, float | None], None]
+class Report(Protocol):
+    """Told how much is done, from 0 to 1; how many seconds are left, where that can be said; what it looks like."""
+
+    def __call__(self, progress: float, remaining: float | None, preview: Preview | None = None) -> None:
+        """Tells it."""
 
 
-def unheard(_progress: float, _remaining: float | None) -> None:
+def unheard(progress: float, remaining: float | None, preview: Preview | None = None) -> None:
     """Progress that nobody waits for."""
 
 
@@ -177,6 +239,7 @@ class ToolContext:
         written: What the person wrote last, where there are attachments; its language is likely theirs.
         report: Told of the progress of what takes long.
         history: What was asked of databases before, oldest first.
+        looks: Whether whoever waits sees pictures and previews themselves; links only, where not.
     """
 
     database: str = ""
@@ -184,6 +247,7 @@ class ToolContext:
     written: str = ""
     report: Report = unheard
     history: tuple[Turn, ...] = ()
+    looks: bool = True
 
 
 class Tool(Protocol):
@@ -244,7 +308,8 @@ JSON_TYPES: Mapping[str, tuple[type, ...]] = {
 def check_arguments(spec: ToolSpec, arguments: Mapping[str, Any]) -> None:
     """Raises InvalidArgument where arguments do not fit: models make them up.
 
-    Of JSON schema it knows what the tools here use: required, type, maxLength, and that nothing else is allowed.
+    Of JSON schema it knows what the tools here use: required, type, maxLength, minimum with maximum, and that nothing
+    else is allowed.
     """
     properties: Mapping[str, Mapping[str, Any]] = spec.parameters.get("properties", {})
     for name in spec.parameters.get("required", ()):
@@ -254,7 +319,11 @@ def check_arguments(spec: ToolSpec, arguments: Mapping[str, Any]) -> None:
         schema = properties.get(name)
         if schema is None:
             raise InvalidArgument(name, f"{spec.name} has no such argument; it has {', '.join(properties) or 'none'}.")
-        if not isinstance(value, JSON_TYPES.get(schema.get("type", ""), (object,))):
-            raise InvalidArgument(name, f"must be of type {schema['type']}.")
+        kind = schema.get("type", "")
+        # To Python a boolean is a number.
+        if not isinstance(value, JSON_TYPES.get(kind, (object,))) or (isinstance(value, bool) and kind != "boolean"):
+            raise InvalidArgument(name, f"must be of type {kind}.")
         if isinstance(value, str) and len(value) > schema.get("maxLength", len(value)):
             raise InvalidArgument(name, f"must have at most {schema['maxLength']} characters.")
+        if "maximum" in schema and not schema["minimum"] <= value <= schema["maximum"]:
+            raise InvalidArgument(name, f"must be from {schema['minimum']} to {schema['maximum']}.")

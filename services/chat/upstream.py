@@ -20,7 +20,8 @@ from services.chat.models import (
     ToolCalled,
     Usage,
 )
-from services.chat.tools import Table, ToolCall, ToolResult, ToolSpec, Transcript
+from services.chat.picture_phrases import link
+from services.chat.tools import Drawing, Table, ToolCall, ToolResult, ToolSpec, Transcript
 from services.mesh.providers import Providers, UpstreamRequest
 
 # What a model is shown of a tool's answer: enough to answer from, small enough to pay for.
@@ -135,6 +136,8 @@ def compact(result: ToolResult) -> str:
     output = result.output
     if isinstance(output, Transcript):
         return json.dumps({"transcript": output.text, "language": output.language_code}, ensure_ascii=False)
+    if isinstance(output, Drawing):
+        return json.dumps(_drawn(output), ensure_ascii=False)
     if not isinstance(output, Table):
         return (output or "")[:MAX_RESULT_CHARACTERS]
     rows = list(output.rows[:MAX_RESULT_ROWS])
@@ -145,6 +148,17 @@ def compact(result: ToolResult) -> str:
         if len(text) <= MAX_RESULT_CHARACTERS or not rows:
             return text
         rows = rows[: len(rows) // 2]
+
+
+def _drawn(drawing: Drawing) -> dict[str, Any]:
+    """What a model is told of pictures: it sees none of them."""
+    pictures = [
+        {"markdown": link(drawing.prompt, p), "width": p.width, "height": p.height, "seed": p.seed}
+        for p in drawing.pictures
+    ]
+    note = "Show each picture by putting its Markdown into your answer, unchanged."
+    told = {"pictures": pictures, "drawn_by": drawing.model, "note": note}
+    return {**told, "error": drawing.fault} if drawing.fault else told
 
 
 def _first_choice(chunk: Mapping[str, Any]) -> Mapping[str, Any]:

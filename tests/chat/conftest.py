@@ -1,10 +1,11 @@
-"""A chat service with a scripted provider behind it, and scripted sql and asr services beside it."""
+"""A chat service with a scripted provider behind it, and scripted sql, asr and image services beside it."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import struct
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from google.api import httpbody_pb2
 
 from parley.asr.v1 import asr_pb2, asr_pb2_grpc, transcriptions_pb2, transcriptions_pb2_grpc
 from parley.chat.v1 import chat_pb2, chat_pb2_grpc
+from parley.image.v1 import image_pb2, image_pb2_grpc
 from parley.openai.v1 import openai_pb2, openai_pb2_grpc
 from parley.sql.v1 import sql_pb2, sql_pb2_grpc
 from services.chat.application import Application
@@ -365,6 +367,91 @@ class Jobs(transcriptions_pb2_grpc.TranscriptionServiceServicer):
         return job
 
 
+def png(width: int = 8, height: int = 8, colour: bytes = b"\xff\x00\x00") -> bytes:
+    """A PNG file of one colour."""
+
+    def part(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    rows = (b"\x00" + colour * width) * height
+    return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", head) + part(b"IDAT", zlib.compress(rows)) + part(b"IEND", b"")
+
+
+class QueueFull(errors.ResourceExhausted):
+    reason = "QUEUE_FULL"
+
+
+class Images(image_pb2_grpc.ImageServiceServicer):
+    """An image service that draws squares of one colour, in three steps."""
+
+    def __init__(self) -> None:
+        self.requests: list[image_pb2.GenerateRequest] = []
+        self.metadata: dict[str, Any] = {}
+        self.content = png()
+        self.error: errors.ParleyError | None = None
+        self.fails_after: int | None = None
+        self.hangs = False
+        self.stopped_elsewhere = False
+        self.began = asyncio.Event()
+        self.gone = asyncio.Event()
+
+    async def Generate(
+        self, request: image_pb2.GenerateRequest, context: Any
+    ) -> AsyncIterator[image_pb2.GenerateResponse]:
+        self.requests.append(request)
+        self.metadata = dict(context.invocation_metadata())
+        self.began.set()
+        if self.error is not None and self.fails_after is None:
+            raise self.error
+        yield self.event(job=image_pb2.Job(name="imageJobs/j1", state=image_pb2.JOB_STATE_QUEUED, position=1))
+        for step in (1, 2, 3):
+            progress = image_pb2.Progress(step=step, steps=3, progress=step / 3)
+            progress.remaining.FromMilliseconds(500 * (3 - step))
+            yield self.event(progress=progress)
+            if request.output.preview_interval and step == 2:
+                preview = image_pb2.Preview(index=0, step=2, content=b"blurred", content_type="image/jpeg")
+                yield self.event(preview=preview)
+            if self.hangs and step == 2:
+                try:
+                    await asyncio.sleep(60)
+                finally:
+                    self.gone.set()
+        count = max(1, request.settings.count)
+        for index in range(count if self.fails_after is None else self.fails_after):
+            yield self.event(image=self.image(request, index))
+        if self.error is not None:
+            raise self.error
+        ended = image_pb2.JOB_STATE_CANCELLED if self.stopped_elsewhere else image_pb2.JOB_STATE_SUCCEEDED
+        yield self.event(job=image_pb2.Job(name="imageJobs/j1", state=ended))
+
+    def event(self, **event: Any) -> image_pb2.GenerateResponse:
+        return image_pb2.GenerateResponse(event=image_pb2.JobEvent(**event))
+
+    def image(self, request: image_pb2.GenerateRequest, index: int) -> image_pb2.Image:
+        settings = request.settings
+        seed = (settings.seed if settings.HasField("seed") else 40) + index
+        drawn = image_pb2.Image(
+            name=f"images/i{len(self.requests)}{index}",
+            index=index,
+            width=settings.width or 64,
+            height=settings.height or 64,
+            content_type="image/png",
+            content=b"" if request.output.omit_content else self.content,
+            size=len(self.content),
+            seed=seed,
+            infotext=f"{settings.prompt}\nSteps: 3, Seed: {seed}",
+            model=settings.model or "shapes",
+            job="imageJobs/j1",
+        )
+        drawn.expire_time.FromSeconds(1_800_000_000)
+        return drawn
+
+    async def ListModels(self, request: Any, context: Any) -> image_pb2.ListModelsResponse:
+        models = [image_pb2.ImageModel(id="shapes"), image_pb2.ImageModel(id="broken", fault="no config.json")]
+        return image_pb2.ListModelsResponse(models=models)
+
+
 @dataclass
 class Chat:
     """A running chat service and what stands around it."""
@@ -376,6 +463,7 @@ class Chat:
     application: Application
     address: str
     jobs: Jobs
+    images: Images
 
     async def post(self, body: Any) -> list[httpbody_pb2.HttpBody]:
         """The parts of POST /v1/chat/completions; an error's envelope is the last one."""
@@ -430,10 +518,15 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
 
         async def starting(**more: Any) -> Chat:
-            sql, asr = Sql(), Asr()
+            sql, asr, images = Sql(), Asr(), Images()
             jobs = Jobs(asr)
             quiet = ServiceSettings(drain_seconds=0)
             descriptors = (
+                Bound(
+                    image_pb2_grpc.add_ImageServiceServicer_to_server,
+                    images,
+                    image_pb2.DESCRIPTOR.services_by_name["ImageService"],
+                ),
                 Bound(
                     sql_pb2_grpc.add_SqlServiceServicer_to_server,
                     sql,
@@ -450,12 +543,14 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
                     transcriptions_pb2.DESCRIPTOR.services_by_name["TranscriptionService"],
                 ),
             )
-            sql_target = await stack.enter_async_context(server.running(quiet, descriptors[:1]))
-            asr_target = await stack.enter_async_context(server.running(quiet, descriptors[1:]))
+            image_target = await stack.enter_async_context(server.running(quiet, descriptors[:1]))
+            sql_target = await stack.enter_async_context(server.running(quiet, descriptors[1:2]))
+            asr_target = await stack.enter_async_context(server.running(quiet, descriptors[2:]))
             given = {
                 "database_url": f"sqlite:///{tmp_path}/chat.db",
                 "sql_target": sql_target,
                 "asr_target": asr_target,
+                "image_target": image_target,
                 "drain_seconds": 0,
                 "save_seconds": 0.1,
                 **more,
@@ -475,6 +570,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
                 application,
                 address,
                 jobs,
+                images,
             )
 
         yield starting

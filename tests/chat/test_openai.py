@@ -228,15 +228,15 @@ async def test_an_unknown_model_is_not_found(chat: Chat) -> None:
     assert (error(parts)["code"], chat.status) == ("model_not_found", "404")
 
 
-async def test_lists_chat_and_speech_models(with_model: Chat) -> None:
+async def test_lists_the_models_that_chat_hear_and_draw(with_model: Chat) -> None:
     parts = await with_model.parts(with_model.openai.ListModels(openai_pb2.ListModelsRequest()))
     models = [Model.model_validate(m) for m in json.loads(parts[0].data)["data"]]
     owners = [(m.id, m.owned_by) for m in models]
-    assert owners == [("parley-embedded", "parley"), ("m", "canned"), ("tiny-ear", "parley")]
+    assert owners == [("parley-embedded", "parley"), ("m", "canned"), ("tiny-ear", "parley"), ("shapes", "parley")]
 
 
-async def test_lists_chat_models_while_asr_is_away(start: Start) -> None:
-    chat = await start(asr_target="127.0.0.1:1")
+async def test_lists_chat_models_while_the_other_services_are_away(start: Start) -> None:
+    chat = await start(asr_target="127.0.0.1:1", image_target="127.0.0.1:1")
     parts = await chat.parts(chat.openai.ListModels(openai_pb2.ListModelsRequest()))
     assert [m["id"] for m in json.loads(parts[0].data)["data"]] == ["parley-embedded"]
 
@@ -368,6 +368,10 @@ async def test_the_embedded_model_refuses_by_name(chat: Chat, more: dict[str, An
         ),
         (
             {"type": "input_audio", "input_audio": {"data": "?", "format": "wav"}},
+            "messages[0].content[0].input_audio.data",
+        ),
+        (
+            {"type": "input_audio", "input_audio": {"data": "é", "format": "wav"}},
             "messages[0].content[0].input_audio.data",
         ),
         (

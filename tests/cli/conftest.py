@@ -66,6 +66,7 @@ class Gateway:
 
     url: str
     replies: dict[tuple[str, str], Reply] = field(default_factory=dict)
+    prefixes: dict[tuple[str, str], Reply] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     hung_up: threading.Event = field(default_factory=threading.Event)
     arrived: dict[str, threading.Event] = field(default_factory=dict)
@@ -74,6 +75,16 @@ class Gateway:
         """Sets the answer to a request."""
         self.replies[method, path] = reply
         self.arrived[path] = threading.Event()
+
+    def answer_any(self, method: str, prefix: str, reply: Reply) -> None:
+        """Sets the answer to requests whose path begins so, for names that the command makes up."""
+        self.prefixes[method, prefix] = reply
+
+    def reply_to(self, method: str, path: str) -> Reply:
+        """What a request is answered."""
+        missing = json_reply({"code": 5, "message": f"No such path: {path}"}, 404)
+        begun = (r for (known, prefix), r in self.prefixes.items() if known == method and path.startswith(prefix))
+        return self.replies.get((method, path)) or next(begun, missing)
 
     def only(self, path: str) -> Request:
         """The one request to a path."""
@@ -89,8 +100,7 @@ def _handler(gateway: Gateway) -> type[BaseHTTPRequestHandler]:
             parts = urlsplit(self.path)
             body = self._body()
             gateway.requests.append(Request(self.command, parts.path, parse_qs(parts.query), body))
-            missing = json_reply({"code": 5, "message": f"No such path: {parts.path}"}, 404)
-            reply = gateway.replies.get((self.command, parts.path), missing)
+            reply = gateway.reply_to(self.command, parts.path)
             self.send_response(reply.status)
             self.send_header("transfer-encoding", "chunked")
             self.end_headers()

@@ -157,7 +157,8 @@ def test_models_of_both_kinds_are_listed(gateway: Gateway, run: Run) -> None:
     gateway.on("GET", "/api/v1/speech/models", json_reply({"models": speech}))
     shown = run("models").stdout
     assert shown == ("parley-embedded\tchat\tNo LLM. [parley]\npocketsphinx-en\tspeech\tWeak. Not loaded. [en-US]\n")
-    assert json.loads(run("models", "--json").stdout) == {"chat": chat, "speech": speech}
+    listed = json.loads(run("models", "--json").stdout)
+    assert (listed["chat"], listed["speech"], listed["imageModels"]) == (chat, speech, [])
 
 
 def test_a_conversation_is_shown_renamed_and_deleted(gateway: Gateway, run: Run) -> None:

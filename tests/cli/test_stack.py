@@ -43,6 +43,12 @@ def test_a_taken_port_is_named_before_anything_starts(run: Run, tmp_path: Path) 
             assert "--port" in line
 
 
+def test_a_model_directory_that_is_not_there_is_named(run: Run, tmp_path: Path) -> None:
+    result = run("up", "--state", str(tmp_path), "--model-directory", "/no/such/models")
+    assert result.returncode == 2
+    assert "/no/such/models" in result.stderr
+
+
 def test_a_folder_that_cannot_be_written_is_named(run: Run) -> None:
     result = run("up", "--state", "/proc/nothing")
     assert result.returncode == 1
