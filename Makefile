@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 TORCH := .venv-torch
+CHECKOV := .venv-checkov
 BIN := $(VENV)/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 # AUDIO=my.wav makes `make demo` ask your own recording.
@@ -9,7 +10,7 @@ AUDIO ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo up down status test test-pyannote freeze-torch check generate generated-diff lint types freeze bench clean
+.PHONY: help setup tools demo image-models up down status test test-pyannote freeze-torch checkov check generate generated-diff lint types freeze bench train-diffusion clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,7 +34,7 @@ setup: $(VENV)/.installed ## Make the virtual environment
 
 tools: $(VENV)/.tools ## Add what tests and checks need to it
 
-demo: setup ## Ask a sample shop aloud and in writing, transcribe two people, teach it (AUDIO=my.wav: your own recording)
+demo: setup image-models ## Ask a shop aloud and in writing, transcribe two people, teach it, draw (AUDIO=my.wav: your own recording)
 	@$(RUN) python -m deploy.local.demo $(if $(AUDIO),--audio "$(AUDIO)")
 
 up: setup ## Bring everything up on this machine
@@ -48,18 +49,33 @@ status: setup ## Say what runs
 test: tools ## Run all tests (PYTEST_ARGS="tests/sql -k join")
 	@$(RUN) python -m pytest $(PYTEST_ARGS)
 
+image-models: $(TORCH)/.installed ## Make the environment of the models that draw (once)
+
+# Judges the Helm chart; without it tests/deploy skips that one test.
+$(CHECKOV)/.installed: tests/deploy/checkov.txt
+	@test -x $(CHECKOV)/bin/python || $(PYTHON) -m venv $(CHECKOV)
+	@$(CHECKOV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/deploy/checkov.txt
+	@touch $@
+
+checkov: $(CHECKOV)/.installed ## Make the environment of checkov, which judges the Helm chart
+
 # Its own environment: what these models need does not go together with the rest (docs/decisions/010).
 $(TORCH)/.installed: triton_models/environments/torch.in triton_models/environments/torch.txt scripts/mend_torchaudio.py
 	@test -x $(TORCH)/bin/python || $(PYTHON) -m venv $(TORCH)
-	@echo "Installing what the torch models need into $(TORCH) (once; a minute or two, 2 GB) ..."
+	@echo "Installing what the torch models need, those that draw among them, into $(TORCH) (once; some minutes, 2 GB) ..."
 	@$(TORCH)/bin/python -m pip install --quiet --disable-pip-version-check \
 		--constraint triton_models/environments/torch.txt --requirement triton_models/environments/torch.in
 	@$(TORCH)/bin/python scripts/mend_torchaudio.py
 	@touch $@
 
-test-pyannote: tools $(TORCH)/.installed ## Make the environment of the torch models and test them: pyannote, phowhisper, enhancer
+test-pyannote: tools $(TORCH)/.installed ## Make the environment of the torch models; test them, and SQL with a random language model
 	@# The other tests in that folder need no torch: `make test` runs them.
-	@$(RUN) python -m pytest $(addprefix tests/gpu_models/test_,worker.py enhancer.py phowhisper.py pyannote.py) $(PYTEST_ARGS)
+	@$(RUN) python -m pytest $(addprefix tests/gpu_models/test_,worker.py enhancer.py phowhisper.py pyannote.py) \
+		tests/sql/test_random_model.py tests/diffusion_training/test_stages.py tests/diffusion $(PYTEST_ARGS)
+
+WORKERS ?= 2
+train-diffusion: $(TORCH)/.installed ## Train the embedded text-to-image checkpoint anew (two CPU cores: some hours; WORKERS=2: processes)
+	@$(TORCH)/bin/torchrun --nproc-per-node $(WORKERS) -m triton_models.training.train --stage all
 
 freeze-torch: $(TORCH)/.installed
 	@{ echo "# Written by make freeze-torch: the releases that torch.in was tried with."; \
@@ -92,4 +108,4 @@ bench: tools ## Measure speed, memory and accuracy; prints ratios
 	@$(RUN) python -m bench
 
 clean: ## Remove everything that was made here
-	@rm -rf $(VENV) $(TORCH) .bench-venv .parley build .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf $(VENV) $(TORCH) $(CHECKOV) .bench-venv .parley build .mypy_cache .ruff_cache .pytest_cache

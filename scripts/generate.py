@@ -1,4 +1,7 @@
-"""Writes everything that is generated from protos/: third_party/, gen/, the gateway's descriptor set and OpenAPI.
+"""Writes everything that is generated.
+
+That is third_party/, gen/, the gateway's descriptor set and OpenAPI, the list of settings, what the Helm chart has from
+elsewhere, and the kustomize tree.
 
 `--check` writes nothing: it generates into a copy and fails when a committed file differs.
 """
@@ -13,7 +16,15 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-OUTPUTS = ["third_party/protos", "gen", "gateway/parley.binpb", "gateway/openapi.json", "docs/settings.md"]
+OUTPUTS = [
+    "third_party/protos",
+    "gen",
+    "gateway/parley.binpb",
+    "gateway/openapi.json",
+    "docs/settings.md",
+    "deploy/helm/parley",
+    "deploy/kustomize",
+]
 
 
 def generate(root: pathlib.Path) -> None:
@@ -35,6 +46,8 @@ def generate(root: pathlib.Path) -> None:
     run("buf", "build", "--as-file-descriptor-set", "-o", "gateway/parley.binpb")
     run(sys.executable, "-m", "gateway.openapi")
     run(sys.executable, "scripts/settings_docs.py")
+    run(sys.executable, "scripts/chart.py")
+    run(sys.executable, "scripts/kustomize.py")
 
 
 def files_below(path: pathlib.Path) -> list[pathlib.Path]:

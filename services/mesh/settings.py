@@ -6,6 +6,7 @@ field is its documentation, here, in `python -m services.<service> --help` and i
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import TypeVar
@@ -34,19 +35,21 @@ class ServiceSettings(BaseSettings):
 
 
 S = TypeVar("S", bound=ServiceSettings)
+SECRETS = "PARLEY_SECRETS_DIR"
 
 
 def load(settings: type[S], arguments: Sequence[str] | None = None) -> S:
-    """The settings from the environment.
+    """The settings from the environment, and from the files in the folder that PARLEY_SECRETS_DIR names, if any.
 
-    With `--help` among the arguments it prints them all and exits with 0; where a value does not fit it says which
-    variable is wrong and why, and exits with 2.
+    A file there has a variable's name and holds its value, as a mounted Secret of Kubernetes does; a variable that is
+    set goes first. With `--help` among the arguments it prints them all and exits with 0; where a value does not fit it
+    says which variable is wrong and why, and exits with 2.
     """
     if {"--help", "-h"} & set(sys.argv[1:] if arguments is None else arguments):
         sys.stdout.write(describe(settings))
         raise SystemExit(0)
     try:
-        return settings()
+        return settings(_secrets_dir=os.environ.get(SECRETS) or None)  # type: ignore[call-arg]  # of every BaseSettings
     except ValidationError as error:
         for fault in error.errors():
             name = environment_name(settings, str(fault["loc"][0])) if fault["loc"] else settings.__name__

@@ -6,6 +6,8 @@ import importlib
 import pathlib
 
 import pytest
+from pydantic import SecretStr
+from pydantic_settings import SettingsConfigDict
 
 from services.mesh.settings import ServiceSettings, describe, environment_name, load
 
@@ -54,3 +56,25 @@ def test_a_wrong_value_names_the_variable(monkeypatch: pytest.MonkeyPatch, capsy
         load(settings, [])
     assert ended.value.code == 2
     assert variable in capsys.readouterr().err
+
+
+def test_secrets_come_from_files_and_variables_go_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    class Secretive(ServiceSettings):
+        """Has secrets."""
+
+        model_config = SettingsConfigDict(env_prefix="PARLEY_SECRETIVE_")
+
+        key: SecretStr = SecretStr("")
+        """A key."""
+
+    monkeypatch.delenv("PARLEY_SECRETIVE_KEY", raising=False)
+    monkeypatch.setenv("PARLEY_SECRETS_DIR", str(tmp_path))
+    (tmp_path / "PARLEY_SECRETIVE_KEY").write_text("of the file\n")
+    assert load(Secretive, []).key.get_secret_value() == "of the file"
+    monkeypatch.setenv("PARLEY_SECRETIVE_KEY", "of the variable")
+    assert load(Secretive, []).key.get_secret_value() == "of the variable"
+    monkeypatch.delenv("PARLEY_SECRETIVE_KEY")
+    monkeypatch.delenv("PARLEY_SECRETS_DIR")
+    assert load(Secretive, []).key.get_secret_value() == ""

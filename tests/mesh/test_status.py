@@ -93,5 +93,11 @@ def test_a_facade_names_fields_as_its_clients_do() -> None:
     wrong = ("settings.count", "settings.prompt", "settings", "images[0].data", "imagesque")
     error = errors.InvalidRequest([errors.FieldViolation(field, "no") for field in wrong])
     errors.rename(error, fields)
-    assert [violation.field for violation in error.violations] == ["n", "prompt", "settings", "files[0].data", "imagesque"]
+    assert [violation.field for violation in error.violations] == [
+        "n",
+        "prompt",
+        "settings",
+        "files[0].data",
+        "imagesque",
+    ]
     assert error.message == "n: no; prompt: no; settings: no; files[0].data: no; imagesque: no"
