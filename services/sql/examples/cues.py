@@ -16,10 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from services.sql.language.phrases import Word
+from services.sql.language.words import listed
 
 MODEL = Path(__file__).with_name("examples.json")
 # No single operation may rule a statement out.
 _FLOOR = 0.02
+_NUMBERS = frozenset(
+    listed("many much number numbers count counts counted total amount quantity often frequency times sum")
+)
 
 
 def features(words: Sequence[Word]) -> set[str]:
@@ -29,6 +33,16 @@ def features(words: Sequence[Word]) -> set[str]:
     joined = [f"{left} {right}" for left, right in itertools.pairwise(padded)]
     commas = f"n{min(len(plain) // 4, 6)}"
     return {*plain, *joined, commas}
+
+
+def asks_how_many(words: Sequence[Word]) -> bool:
+    """Whether words say `how many`."""
+    return any((left.folded, right.folded) == ("how", "many") for left, right in itertools.pairwise(words))
+
+
+def asks_number(words: Sequence[Word]) -> bool:
+    """Whether any word may ask for a number of things."""
+    return any(word.folded in _NUMBERS for word in words)
 
 
 @cache

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from services.sql.examples.sketch import Ref
+from services.sql.examples.sketch import Names, Ref
 from services.sql.language.phrases import MAX_VALUE_WORDS, QUIET, Word, value_words
 from services.sql.schema import Kind, Schema
 
@@ -47,6 +47,8 @@ class Domains:
     def __init__(self, schema: Schema) -> None:
         self._parent: dict[Ref, Ref] = {}
         self._values: dict[tuple[str, ...], dict[Ref, str]] = defaultdict(dict)
+        self._schema = schema
+        self._constant: set[Ref] = set()
         sets: dict[Ref, set[str]] = {}
         for table in schema.tables:
             for column in table.columns:
@@ -56,6 +58,7 @@ class Domains:
                 sets[ref] = {value.lower() for value in column.values}
                 if len(column.values) < 2 and table.row_count > 1:
                     # A value that every row has tells nothing: `in the usa` where all is in the USA.
+                    self._constant |= {ref} if column.values else set()
                     continue
                 for value in column.values:
                     parts = value_words(value)
@@ -80,6 +83,19 @@ class Domains:
     def same(self, left: frozenset[Ref], right: frozenset[Ref]) -> bool:
         """Whether a column of each holds the same kind of thing."""
         return bool({self.root(ref) for ref in left} & {self.root(ref) for ref in right})
+
+    def joins_all(self, tree: exp.Query) -> bool:
+        """Whether a statement joins tables only by what every row has, so that each row meets all of the other."""
+        names = Names(self._schema, tree)
+        for join in tree.find_all(exp.Join):
+            sides = [
+                (names.ref(node.left), names.ref(node.right))
+                for node in join.find_all(exp.EQ)
+                if isinstance(node.left, exp.Column) and isinstance(node.right, exp.Column)
+            ]
+            if sides and all(left in self._constant and right in self._constant for left, right in sides):
+                return True
+        return False
 
     def named(self, words: Sequence[Word]) -> list[Named]:
         """Values and numbers that words name, the longest first; they may overlap."""

@@ -111,6 +111,7 @@ class Edits:
         tree = item.tree.copy()
         names = Names(self._index.schema, tree)
         changed = False
+        renamed: set[str] = set()
         for column in list(tree.find_all(exp.Column)):
             table, name = names.ref(column)
             parts = list(map(stem, split_name(name)))
@@ -119,14 +120,17 @@ class Edits:
                 found = next((own for own_parts, own in self._columns.get(table, ()) if own_parts == wanted), None)
                 if found is not None:
                     column.set("this", exp.to_identifier(found))
+                    renamed.add(found)
                     changed = True
-        for kind, flipped in _FLIPPED.items():
-            if changed:
-                break
-            for node in list(item.tree.find_all(kind)):
-                twin = next(entry for entry in tree.find_all(kind) if entry == node)
-                twin.replace(flipped(this=twin.this.copy()))
-            changed = changed or item.tree.find(kind) is not None
+        # The highest of `highest_elevation` becomes the lowest of `lowest_elevation`: one word said both.
+        extremes = [
+            node
+            for node in tree.find_all(*_FLIPPED)
+            if not renamed or any(column.name in renamed for column in node.find_all(exp.Column))
+        ]
+        for node in extremes:
+            node.replace(_FLIPPED[type(node)](this=node.this.copy()))
+            changed = True
         for ordered in tree.find_all(exp.Ordered):
             ordered.set("desc", not ordered.args.get("desc"))
             changed = True
@@ -219,7 +223,7 @@ class Edits:
         if not isinstance(tree, exp.Select) or len(tree.expressions) != 1:
             return None
         shown = tree.expressions[0].unalias()
-        if counts and isinstance(shown, exp.Column) and not tree.args.get("order"):
+        if counts and isinstance(shown, exp.Column) and not tree.args.get("order") and not self._measures(item):
             made = tree.copy()
             inner: exp.Expr = made.expressions[0].unalias().copy()
             if made.args.get("distinct"):
@@ -239,6 +243,11 @@ class Edits:
             lead = [word for word in words[:4] if word.folded in _LEADING]
             return self._made(item, [*lead, *item.words[2:]], made)
         return None
+
+    def _measures(self, item: Prepared) -> bool:
+        """Whether an example shows an amount: `how many people` is that amount, not how many amounts there are."""
+        column = self._index.column_of(item)
+        return column is not None and column.numeric and not item.tree.args.get("distinct")
 
     def _unsaid(self) -> dict[str, list[tuple[str, exp.Expr, str]]]:
         """Words that bring a condition which no word of the question has: (table, condition, its text) by word."""

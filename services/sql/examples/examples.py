@@ -18,7 +18,7 @@ from sqlglot import exp
 from services.sql.examples.sketch import Names, Ref, Sketch, canonical, literals, parse, sketch
 from services.sql.language.phrases import QUIET, SLOT, Word, find, pairs, trigrams, words_of
 from services.sql.language.words import split_name, stem
-from services.sql.schema import Kind, Schema, Table
+from services.sql.schema import Column, Kind, Schema, Table
 
 # Examples of a database that are prepared; the newest win.
 MAX_EXAMPLES = 2000
@@ -98,6 +98,12 @@ class Prepared:
     def shown(self) -> exp.Column | None:
         """The only column that its statement shows; None where it shows anything else."""
         return column_shown(self.tree)
+
+    @cached_property
+    def counts(self) -> bool:
+        """Whether its statement shows nothing but how many there are."""
+        shown = self.tree.expressions if isinstance(self.tree, exp.Select) else []
+        return len(shown) == 1 and isinstance(shown[0].unalias(), exp.Count)
 
     @cached_property
     def masked(self) -> tuple[str, ...]:
@@ -253,6 +259,17 @@ class ExampleIndex:
     def extended(self, more: Sequence[Prepared]) -> ExampleIndex:
         """The same with more to recall, from which nothing is learned."""
         return ExampleIndex(self.schema, [*self.examples, *more], self)
+
+    def column_of(self, item: Prepared) -> Column | None:
+        """The only column that an example shows, where it holds what it is named for; None for keys and the rest."""
+        if item.shown is None:
+            return None
+        named, name = Names(self.schema, item.tree).ref(item.shown)
+        for table in self.schema.tables:
+            if table.name.lower() == named:
+                keys = {key.lower() for key in table.key_columns}
+                return next((c for c in table.columns if c.name.lower() == name and name not in keys), None)
+        return None
 
     def rarity(self, word: str) -> float:
         """How much a word says, from 0."""

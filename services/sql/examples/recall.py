@@ -137,6 +137,8 @@ class Recall:
         named: Sequence[Named],
         edited: bool = False,
     ) -> None:
+        if not self._asks_alike(item, words):
+            return
         filling = adapt.fill(item, words, named, self._domains)
         if not filling.complete:
             return
@@ -153,6 +155,19 @@ class Recall:
         known.examples += [item.example.id, *filling.examples]
         if _likeness(figures) > _likeness(known.figures):
             known.figures |= figures
+
+    def _asks_alike(self, item: Prepared, words: Sequence[Word]) -> bool:
+        """Whether an example asks for a number of things only where the question does.
+
+        Words like `how many` are too common to weigh much in a comparison, but nothing else tells the two apart. What
+        asks for the things where the question counts them, or the other way round, answers in a variant (edits.py).
+        """
+        if item.counts:
+            return cues.asks_number(words) or not cues.asks_number(item.words)
+        if not cues.asks_how_many(words) or cues.asks_number(item.words):
+            return True
+        column = self._index.column_of(item)
+        return column is None or column.numeric
 
     def _candidate(
         self, found: dict[str, Candidate], item: Prepared, filling: adapt.Filling, figures: Mapping[str, float]
@@ -190,7 +205,7 @@ class Recall:
     def _add_written(self, found: dict[str, Candidate], written: Sequence[tuple[str, float]], best: float) -> None:
         for sql, confidence in written:
             tree = parse(sql, self._index.schema)
-            if tree is None:
+            if tree is None or self._domains.joins_all(tree):
                 continue
             text = canonical(tree)
             candidate = found.setdefault(text, Candidate(partial(_same, tree), text, sketch(tree, self._index.schema)))

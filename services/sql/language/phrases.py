@@ -25,6 +25,10 @@ _PLAIN = {
     "different": "distinct", "unique": "distinct", "whose": "with", "that": "which", "who": "which",
     "bordering": "border", "lists": "show", "descending": "desc", "ascending": "asc", "every": "each",
     "id": "id", "ids": "id", "identifier": "id", "usa": "us", "america": "us", "least": "least",
+    "neighbor": "border", "neighbors": "border", "neighboring": "border", "neighbour": "border",
+    "neighbours": "border", "neighbouring": "border", "adjacent": "border", "adjoin": "border", "surrounding": "border",
+    "citizens": "people", "residents": "people", "inhabitants": "people", "populous": "populated", "called": "named",
+    "traverse": "run", "traverses": "run", "traversed": "run", "flow": "run", "flows": "run", "flowing": "run",
 }  # fmt: skip
 """Words that people use for each other in questions, whatever the database."""
 _QUIET = listed(
