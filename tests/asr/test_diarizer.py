@@ -100,7 +100,11 @@ async def test_a_caller_who_hangs_up_stops_the_work(client: Triton) -> None:
 
     before = await computed()
     await client.infer("diarizer", {"samples": long})
-    whole = await computed() - before
+    # Triton counts a request shortly after it has answered it.
+    for _attempt in range(1000):
+        if whole := await computed() - before:
+            break
+        await asyncio.sleep(0.02)
     calls = [asyncio.create_task(client.infer("diarizer", {"samples": long})) for _ in range(6)]
     await asyncio.sleep(0.3)
     for call in calls:

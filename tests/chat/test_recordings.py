@@ -239,7 +239,12 @@ async def test_who_cancels_stops_the_job(chat: Chat) -> None:
     async with asyncio.timeout(10):
         await chat.jobs.gone.wait()
     assert chat.jobs.deleted == ["transcriptions/t1"]
-    assert (await chat.messages(made.conversation.name))[1].state == chat_pb2.MESSAGE_STATE_INTERRUPTED
+    for _attempt in range(500):
+        state = (await chat.messages(made.conversation.name))[1].state
+        if state == chat_pb2.MESSAGE_STATE_INTERRUPTED:
+            break
+        await asyncio.sleep(0.02)
+    assert state == chat_pb2.MESSAGE_STATE_INTERRUPTED
 
 
 async def test_a_generation_that_is_cancelled_stops_the_job(chat: Chat) -> None:

@@ -222,6 +222,7 @@ async def test_a_client_that_goes_away_stops_the_model(desk: Desk) -> None:
             prompt="x", model="shapes", stream=True, partial_images=1, extra_body={"steps": 100}
         ) as stream:
             next(iter(stream))
+            desk.brush.delay = 60.0  # what is left takes longer than the hang-up, however slow this machine is
 
     await desk.run(draw)
     await until(lambda: desk.brush.closed > 0)

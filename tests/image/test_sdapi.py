@@ -323,15 +323,16 @@ async def begun(desk: Desk, brush: Brush, **fields: Any) -> asyncio.Task[Whole]:
 async def test_progress_and_interrupt_are_the_callers_own(easel: Easel, brush: Brush) -> None:
     brush.delay = 0.05
     alice, bob = Desk(easel, "alice"), Desk(easel, "bob")
-    task = await begun(alice, brush, force_task_id="task(hers)")
+    task = await begun(alice, brush, force_task_id="task(hers)", steps=150)
     theirs = await bob.get("progress?id_task=task(hers)")
     assert (theirs["progress"], theirs["state"]["job_count"]) == (0.0, 0)
     assert (await bob.run(lambda webui: webui.interrupt())) == {}
     assert (await bob.run(lambda webui: webui.skip())) is None
     assert not task.done()
-    hers = await alice.get("progress")
+    while not (hers := await alice.get("progress"))["state"]["sampling_steps"]:
+        assert not task.done()
     assert 0 < hers["progress"] < 1
-    assert (hers["state"]["job"], hers["state"]["sampling_steps"]) == ("task(hers)", 100)
+    assert (hers["state"]["job"], hers["state"]["sampling_steps"]) == ("task(hers)", 150)
     assert (await alice.run(lambda webui: webui.interrupt())) == {}
     answer = await task
     assert (answer.status, answer.json["images"]) == (200, [])
