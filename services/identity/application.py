@@ -30,7 +30,6 @@ from services.identity.logins import Logins
 from services.identity.oidc import OpenId
 from services.identity.organisations import Organisations
 from services.identity.passwords import Passwords
-from services.identity.sealing import Seal
 from services.identity.sessions import Sessions
 from services.identity.settings import IdentitySettings
 from services.identity.signing import SigningKeys
@@ -41,6 +40,7 @@ from services.identity.users import Users
 from services.mesh import telemetry
 from services.mesh.database import Database
 from services.mesh.errors import ParleyError
+from services.mesh.sealing import Seal
 
 log = telemetry.get_logger(__name__)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from services.mesh import errors
 
+OTHER_KEY = "A secret was stored under another encryption key. Set that key again (PARLEY_IDENTITY_ENCRYPTION_KEY)."
+
 
 class InvalidCredential(errors.Unauthenticated):
     """There is no credential, or it is not valid. The text never says more than the caller may know."""

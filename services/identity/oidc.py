@@ -23,14 +23,14 @@ from joserfc.jwk import KeySet
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from services.identity.errors import InvalidCredential
+from services.identity.errors import OTHER_KEY, InvalidCredential
 from services.identity.keys import digest
 from services.identity.oidc_provider import Provider
-from services.identity.sealing import Seal
 from services.identity.tables import LoginRow, now
 from services.mesh import telemetry
 from services.mesh.database import Database
 from services.mesh.errors import InvalidArgument, NotFound, Unavailable
+from services.mesh.sealing import Seal
 
 log = telemetry.get_logger(__name__)
 
@@ -161,7 +161,7 @@ class OpenId:
         try:
             async with self._client(provider, row.redirect_uri) as client:
                 token: Mapping[str, Any] = await client.fetch_token(
-                    metadata["token_endpoint"], code=code, code_verifier=self._seal.open(row.verifier)
+                    metadata["token_endpoint"], code=code, code_verifier=self._seal.open(row.verifier, OTHER_KEY)
                 )
                 return token
         except AuthlibBaseError as error:

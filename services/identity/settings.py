@@ -11,7 +11,7 @@ from pydantic_settings import SettingsConfigDict
 
 from services.identity.oidc_provider import Provider
 from services.identity.scopes import Role
-from services.identity.sealing import Seal
+from services.mesh.sealing import Keys
 from services.mesh.settings import ServiceSettings
 
 TIERS = {
@@ -86,7 +86,7 @@ class IdentitySettings(ServiceSettings):
     database_url: SecretStr = SecretStr("sqlite:///identity.db")
     """Where identities are kept; SQLAlchemy URL. SQLite for one process, PostgreSQL for several: its LISTEN/NOTIFY
     tells each of them within a second that a key was revoked."""
-    encryption_key: SecretStr = SecretStr("")
+    encryption_key: Keys = SecretStr("")
     """Keys that private signing keys are encrypted with at rest, separated by commas; each 32 bytes, urlsafe base64
     (Fernet). The first encrypts, all decrypt. Empty: only what protects the storage protects them."""
     admin_key_file: Path | None = None
@@ -126,13 +126,6 @@ class IdentitySettings(ServiceSettings):
     oidc_providers: list[ProviderSettings] = Field(default_factory=list)
     """OpenID providers that people may log in at: a JSON list of {id, issuer, client_id, client_secret, scopes,
     organisation, groups_claim, roles, default_roles, redirect_uris}."""
-
-    @field_validator("encryption_key")
-    @classmethod
-    def _keys(cls, value: SecretStr) -> SecretStr:
-        """Says that a key is none before anything is stored under it."""
-        Seal(value.get_secret_value())
-        return value
 
     @field_validator("tiers")
     @classmethod

@@ -17,9 +17,10 @@ from sqlalchemy.orm import Session
 
 from services.identity import audit
 from services.identity.caller import Caller
-from services.identity.sealing import Seal
+from services.identity.errors import OTHER_KEY
 from services.identity.tables import SigningKeyRow, now
 from services.mesh.database import Database
+from services.mesh.sealing import Seal
 
 RS256, EDDSA = "RS256", "EdDSA"
 KINDS: dict[str, type[RSAKey | OKPKey]] = {RS256: RSAKey, EDDSA: OKPKey}
@@ -131,7 +132,7 @@ class SigningKeys:
         for row in rows:
             signs = row.state == State.CURRENT
             # Only the one that signs is opened.
-            source = self._seal.open(row.private) if signs else row.public
+            source = self._seal.open(row.private, OTHER_KEY) if signs else row.public
             keys[row.id] = row.algorithm, KINDS[row.algorithm].import_key(source)
             self._signer = row.id if signs else self._signer
         self._keys, self._public = keys, [row.public for row in rows]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from services.mesh.database import Database
 from services.mesh.providers import Providers
+from services.mesh.sealing import Seal
 from services.mesh.server import Bound
 from services.sql import knowledge_servicer, servicer
 from services.sql.advice.explain import Explainer
@@ -28,7 +29,7 @@ from services.sql.llm.llm import LlmEngine
 from services.sql.query import SqlEngine
 from services.sql.semantics import Semantics
 from services.sql.settings import SqlSettings
-from services.sql.store import Secrets, Store
+from services.sql.store import Store
 from services.sql.uploads.uploads import Uploads
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -58,7 +59,7 @@ def policy(settings: SqlSettings) -> Policy:
 
 def storage(settings: SqlSettings, database: Database) -> Store:
     """Where registered databases are kept."""
-    return Store(database, Secrets(settings.encryption_key.get_secret_value()))
+    return Store(database, Seal(settings.encryption_key.get_secret_value()))
 
 
 def connections(settings: SqlSettings) -> Pools:

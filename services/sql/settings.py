@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.mesh.provider_settings import ProvidersSettings
+from services.mesh.sealing import Keys
 
 
 class SqlSettings(ProvidersSettings):
@@ -18,7 +19,7 @@ class SqlSettings(ProvidersSettings):
 
     database_url: SecretStr = SecretStr("sqlite:///sql.db")
     """Where this service keeps the registered databases and their schemas; SQLAlchemy URL, SQLite or PostgreSQL."""
-    encryption_key: SecretStr = SecretStr("")
+    encryption_key: Keys = SecretStr("")
     """Keys that the URLs of registered databases are encrypted with, separated by commas; each 32 bytes, urlsafe base64
     (Fernet). The first encrypts, all decrypt: to change the key, put the new one first; at its next start the service
     encrypts everything with it, and the old one may go. Empty: URLs are stored as they are, and only what protects the

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import enum
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import JSON, DateTime, String, Text, delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from services.mesh.database import Database
-from services.mesh.errors import AlreadyExists, FailedPrecondition, NotFound
+from services.mesh.errors import AlreadyExists, NotFound
+from services.mesh.sealing import Seal
 from services.sql.schema import Dialect, Schema
 
 
@@ -81,58 +81,12 @@ class Registered:
         return f"databases/{self.id}"
 
 
-@dataclass(frozen=True)
-class Secrets:
-    """Encrypts and decrypts URLs.
-
-    Args:
-        keys: Fernet keys, separated by commas: the first encrypts, all of them decrypt. Empty leaves URLs as they are.
-    """
-
-    keys: str = field(default="", repr=False)
-
-    def seal(self, text: str) -> str:
-        """What is stored for a URL."""
-        return f"fernet:{self._fernets()[0].encrypt(text.encode()).decode()}" if self.keys else f"plain:{text}"
-
-    def open(self, stored: str, resource: str) -> str:
-        """The URL again. Raises FailedPrecondition where the key is missing or another."""
-        scheme, _, text = stored.partition(":")
-        if scheme == "plain":
-            return text
-        try:
-            return MultiFernet(self._fernets()).decrypt(text.encode()).decode()
-        except (InvalidToken, ValueError):
-            raise FailedPrecondition(
-                f"{resource} was stored under another encryption key. Set that key again, or register it anew.",
-                metadata={"resource": resource},
-            ) from None
-
-    def renewed(self, stored: str) -> str | None:
-        """What is stored under the first key; None where it is so already, or cannot be opened."""
-        scheme, _, text = stored.partition(":")
-        if not self.keys or scheme == "plain":
-            return self.seal(text) if self.keys else None
-        try:
-            self._fernets()[0].decrypt(text.encode())
-        except InvalidToken:
-            try:
-                return f"fernet:{MultiFernet(self._fernets()).rotate(text.encode()).decode()}"
-            except InvalidToken:
-                return None
-        return None
-
-    def _fernets(self) -> list[Fernet]:
-        """The keys. Raises ValueError where one is no key."""
-        return [Fernet(key.strip()) for key in self.keys.split(",") if key.strip()]
-
-
 class Store:
     """Keeps registered databases."""
 
-    def __init__(self, database: Database, secrets: Secrets) -> None:
+    def __init__(self, database: Database, seal: Seal) -> None:
         self._database = database
-        self._secrets = secrets
+        self._seal = seal
 
     async def add(self, registered: Registered, url: str, schema: Schema, given: Schema | None = None) -> None:
         """Stores a new database.
@@ -155,7 +109,7 @@ class Store:
                     display_name=registered.display_name,
                     description=registered.description,
                     dialect=registered.dialect.value,
-                    url=self._secrets.seal(url),
+                    url=self._seal.seal(url),
                     created=_naive(registered.created),
                     schema_read=_naive(registered.schema_read),
                     schema=schema.to_json(),
@@ -189,7 +143,7 @@ class Store:
             row.checked = _naive(registered.checked) if registered.checked else None
             row.fingerprint = registered.fingerprint
             if url is not None:
-                row.url = self._secrets.seal(url)
+                row.url = self._seal.seal(url)
             if schema is not None:
                 row.schema = schema.to_json()
             return _registered(row)
@@ -202,7 +156,7 @@ class Store:
         def work(session: Session) -> int:
             changed = 0
             for row in session.scalars(select(_Row)):
-                sealed = self._secrets.renewed(row.url)
+                sealed = self._seal.renewed(row.url)
                 if sealed is not None:
                     row.url, changed = sealed, changed + 1
             return changed
@@ -216,7 +170,9 @@ class Store:
     async def url(self, identifier: str) -> str:
         """Where it is, with its credentials. Raises NotFound, FailedPrecondition, StorageUnavailable."""
         stored = await self._database.run(lambda session: _find(session, identifier).url)
-        return self._secrets.open(stored, f"databases/{identifier}")
+        name = f"databases/{identifier}"
+        fault = f"{name} was stored under another encryption key. Set that key again, or register it anew."
+        return self._seal.open(stored, fault, {"resource": name})
 
     async def schema(self, identifier: str) -> Schema:
         """Its schema as last read. Raises NotFound, StorageUnavailable."""

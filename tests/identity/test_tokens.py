@@ -17,10 +17,10 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 from parley.identity.v1 import identity_pb2, tokens_pb2
-from services.identity.sealing import Seal
 from services.identity.settings import IdentitySettings
 from services.identity.tokens import AUDIENCE
 from services.mesh.errors import FailedPrecondition
+from services.mesh.sealing import Seal
 from tests.identity.conftest import FERNET, PASSWORD, Identity, Start, bearer, refused
 
 ROLES = identity_pb2.ListRolesRequest()
@@ -280,7 +280,7 @@ async def test_a_token_that_is_signed_by_us_but_not_for_this_is_refused(starting
     with sqlite3.connect(tmp_path / "identity.db") as connection:
         ((sealed,),) = connection.execute("SELECT private FROM signing_keys WHERE state = 'current'")
     connection.close()
-    key = RSAKey.import_key(Seal(FERNET).open(sealed))
+    key = RSAKey.import_key(Seal(FERNET).open(sealed, ""))
     good = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
 
     def signed(claims: dict[str, object], typ: str = "at+jwt") -> str:

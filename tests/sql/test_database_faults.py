@@ -244,8 +244,9 @@ async def test_mongodb_faults(serve: Serve, mongo: mongo_server.MongoServer) -> 
 
 async def test_keys_are_changed_without_losing_a_database(serve: Serve, tmp_path: Path) -> None:
     from services.mesh.database import Database
+    from services.mesh.sealing import Seal
     from services.sql.application import MIGRATIONS
-    from services.sql.store import Secrets, Store
+    from services.sql.store import Store
 
     with closing(sqlite3.connect(tmp_path / "a.sqlite")) as connection:
         connection.execute("CREATE TABLE lions (name TEXT)")
@@ -254,7 +255,7 @@ async def test_keys_are_changed_without_losing_a_database(serve: Serve, tmp_path
         await register(stub, "sqlite:///a.sqlite")
     database = Database(f"sqlite:///{tmp_path / 'sql.db'}", MIGRATIONS)
     try:
-        store = Store(database, Secrets(f"{new},{old}"))
+        store = Store(database, Seal(f"{new},{old}"))
         assert await store.renew_secrets() == 1
         assert await store.renew_secrets() == 0
     finally:
