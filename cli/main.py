@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from cli import (
     ask,
     audit,
+    backup,
     conversations,
     draw,
     keys,
@@ -76,6 +77,8 @@ app.command(rich_help_panel=STACK)(stack.up)
 app.command(rich_help_panel=STACK)(stack.down)
 app.command(rich_help_panel=STACK)(stack.status)
 app.command(rich_help_panel=STACK)(stack.logs)
+app.command(rich_help_panel=STACK)(backup.backup)
+app.command(rich_help_panel=STACK)(backup.restore)
 app.command(rich_help_panel=CLIENT)(ask.ask)
 app.command(rich_help_panel=CLIENT)(draw.draw)
 app.command(rich_help_panel=CLIENT)(transcribe.transcribe)

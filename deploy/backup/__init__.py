@@ -1,0 +1,1 @@
+"""Backups that are tried: of a laptop's state folder, and of a cluster's databases."""
