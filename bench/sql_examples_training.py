@@ -6,8 +6,9 @@ service does not.
 
 Cues: a logistic regression for each operation over words and pairs of words that occur in several databases. For
 ranking, those of each half of the databases are learned on the other half, so that they look there as on new ones.
-Ranking: a linear softmax over the candidates of a question and `none`; the loss is the log-probability that a right one
-is drawn. Questions get all other examples of their database, or only some of them, as young knowledge bases do.
+Ranking: a softmax over the candidates of a question and `none`, which a small network scores; the loss is the
+log-probability that a right one is drawn. Questions get all other examples of their database, or only some of them, as
+young knowledge bases do.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from bench.sql_examples import Bench, Task, folds, leave_one_out
 from services.sql.examples import cues
 from services.sql.examples.examples import ExampleIndex
 from services.sql.examples.recall import Candidate, Recall
+from services.sql.examples.scoring import FAR
 
 Floats = NDArray[np.float64]
 Cues = Mapping[str, Mapping[str, float]]
@@ -39,6 +41,9 @@ MIN_DATABASES = 4
 MIN_STATEMENTS = 25
 SMALLEST_WEIGHT = 0.12
 RATE, ROUNDS = 0.05, 300
+# The network of the ranking: hidden units, how much its weights are held small, its rate and
+# rounds, its first weights.
+HIDDEN, SHRINK, RANKING_RATE, RANKING_ROUNDS, SEED = 16, 0.01, 0.02, 200, 0
 # Every so many questions of Spider; the others of their database are examples in any case.
 STEP = 4
 # The part of a question's examples that a young knowledge base has.
@@ -50,7 +55,7 @@ def side(text: str) -> int:
     return hashlib.sha256(text.encode()).digest()[1] % 2
 
 
-def adam(start: Floats, gradient: Any, rounds: int) -> Floats:
+def adam(start: Floats, gradient: Any, rounds: int, rate: float) -> Floats:
     """Minimises by gradient descent with moments (Kingma and Ba, 2015)."""
     weights, mean, spread = start, np.zeros_like(start), np.zeros_like(start)
     for number in range(1, rounds + 1):
@@ -58,7 +63,7 @@ def adam(start: Floats, gradient: Any, rounds: int) -> Floats:
         mean = 0.9 * mean + 0.1 * slope
         spread = 0.999 * spread + 0.001 * slope * slope
         step = (mean / (1 - 0.9**number)) / (np.sqrt(spread / (1 - 0.999**number)) + 1e-8)
-        weights = weights - RATE * step
+        weights = weights - rate * step
     return weights
 
 
@@ -85,7 +90,7 @@ def learn_cues(bench: Bench, rows: Sequence[dict[str, Any]]) -> Cues:
         slope: Floats = table.T @ (chance - wanted) / len(rows) + 3e-4 * weights
         return slope
 
-    weights = adam(np.zeros((len(names), len(operations))), gradient, ROUNDS)
+    weights = adam(np.zeros((len(names), len(operations))), gradient, ROUNDS, RATE)
     return {
         operation: {
             name: round(float(weights[row, number]), 2)
@@ -142,34 +147,85 @@ def lessons(bench: Bench, tasks: Iterator[Task], weights: Mapping[str, Cues], ju
             yield Lesson(found, [judge.right(row, candidate.sql(schema)) for candidate in found])
 
 
-def learn_ranking(taught: Sequence[Lesson]) -> dict[str, float]:
-    """The weights of figures; `none` is the score of no candidate being right."""
+class Table(NamedTuple):
+    """The candidates of all lessons, one row for each, and after those of a lesson one for `none of them`."""
+
+    figures: Floats
+    """Candidates by figures, standardised; zeros for `none`."""
+    right: Floats
+    none: NDArray[np.bool_]
+    """Which rows stand for `none`."""
+    starts: NDArray[np.intp]
+    """The first row of each lesson."""
+    owner: NDArray[np.intp]
+    """The lesson of each row."""
+
+
+def learn_ranking(taught: Sequence[Lesson]) -> dict[str, Any]:
+    """The network of scoring.py: the log-probability that a right candidate, or `none`, is drawn is made highest."""
     names = sorted({name for lesson in taught for candidate in lesson.candidates for name in candidate.figures})
-    rows, wanted, owner = [], [], []
-    for number, lesson in enumerate(taught):
-        for candidate, right in zip(lesson.candidates, lesson.right, strict=True):
-            rows.append([candidate.figures.get(name, 0.0) for name in names] + [0.0])
-            wanted.append(float(right))
-            owner.append(number)
-        rows.append([0.0] * len(names) + [1.0])
-        wanted.append(float(not any(lesson.right)))
-        owner.append(number)
-    table, good, question = np.array(rows), np.array(wanted), np.array(owner)
-    spread = table.std(axis=0) + 1e-9
-    table = table / spread
-    starts = np.flatnonzero(np.diff(question, prepend=-1))
+    # Nothing in the data was reviewed: what that is worth is not learned.
+    names.remove("approved")
+    plain = np.array(
+        [[c.figures.get(name, 0.0) for name in names] for lesson in taught for c in lesson.candidates], float
+    )
+    mean, spread = plain.mean(axis=0), plain.std(axis=0) + 1e-3
+    data = _table(taught, (plain - mean) / spread)
+    chance = np.random.default_rng(SEED)
+    size = len(names)
+    shapes = {"linear": (size,), "hidden": (size, HIDDEN), "bias": (HIDDEN,), "out": (HIDDEN,), "none": (1,)}
+    start = {name: np.zeros(shape) for name, shape in shapes.items()}
+    start["hidden"] = chance.normal(0, 0.5 / np.sqrt(size), shapes["hidden"])
+    start["out"] = chance.normal(0, 0.3 / np.sqrt(HIDDEN), shapes["out"])
+    ends = np.cumsum([value.size for value in start.values()])[:-1]
 
-    def gradient(weights: Floats) -> Floats:
-        scores = table @ weights
-        raised = np.exp(scores - np.maximum.reduceat(scores, starts)[question])
-        chance = raised / np.add.reduceat(raised, starts)[question]
-        hit = chance * good
-        share = hit / (np.add.reduceat(hit, starts)[question] + 1e-12)
-        slope: Floats = table.T @ (chance - share) / len(taught) + 1e-3 * weights
-        return slope
+    def parts(flat: Floats) -> dict[str, Floats]:
+        return {name: part.reshape(shapes[name]) for name, part in zip(shapes, np.split(flat, ends), strict=True)}
 
-    weights = adam(np.zeros(len(names) + 1), gradient, ROUNDS) / spread
-    return {name: round(float(weight), 3) for name, weight in zip([*names, "none"], weights, strict=True)}
+    def gradient(flat: Floats) -> Floats:
+        slopes = _slopes(parts(flat), data)
+        return np.concatenate([slopes[name].ravel() for name in shapes])
+
+    found = parts(
+        adam(np.concatenate([value.ravel() for value in start.values()]), gradient, RANKING_ROUNDS, RANKING_RATE)
+    )
+    learned = {"mean": mean, "spread": spread, **found, "hidden": found["hidden"].T}
+    rounded = {name: np.round(value, 4).tolist() for name, value in learned.items()}
+    return {"names": names, **rounded, "none": rounded["none"][0]}
+
+
+def _table(taught: Sequence[Lesson], figures: Floats) -> Table:
+    counts = [len(lesson.candidates) for lesson in taught]
+    owner = np.repeat(np.arange(len(taught)), [count + 1 for count in counts])
+    ends = np.cumsum([count + 1 for count in counts])
+    none = np.zeros(len(owner), bool)
+    none[ends - 1] = True
+    rows = np.zeros((len(owner), figures.shape[1]))
+    rows[~none] = np.clip(figures, -FAR, FAR)
+    right = np.array([float(mark) for lesson in taught for mark in [*lesson.right, not any(lesson.right)]])
+    return Table(rows, right, none, np.append(0, ends[:-1]), owner)
+
+
+def _slopes(weights: Mapping[str, Floats], data: Table) -> dict[str, Floats]:
+    """The gradient of the loss, with less for large weights."""
+    raised = np.tanh(data.figures @ weights["hidden"] + weights["bias"])
+    scores = data.figures @ weights["linear"] + raised @ weights["out"]
+    scores[data.none] = weights["none"][0]
+    likely = np.exp(scores - np.maximum.reduceat(scores, data.starts)[data.owner])
+    chance = likely / np.add.reduceat(likely, data.starts)[data.owner]
+    hit = chance * data.right
+    share = hit / (np.add.reduceat(hit, data.starts)[data.owner] + 1e-12)
+    slope = (chance - share) / len(data.starts)
+    none = slope[data.none].sum()
+    slope[data.none] = 0
+    inner = slope[:, None] * weights["out"] * (1 - raised**2)
+    return {
+        "linear": data.figures.T @ slope + 1e-3 * weights["linear"],
+        "hidden": data.figures.T @ inner + SHRINK * weights["hidden"],
+        "bias": inner.sum(axis=0),
+        "out": raised.T @ slope + SHRINK * weights["out"],
+        "none": np.array([none]),
+    }
 
 
 def geography() -> Iterator[Task]:

@@ -179,6 +179,23 @@ class Schema:
         """About how many rows the tables have, by their names in lower case."""
         return {table.name.lower(): table.row_count for table in self.tables}
 
+    @cached_property
+    def constants(self) -> Mapping[str, str]:
+        """Texts that all rows of the columns which have them share: `usa` in a database of one country. In lower case.
+
+        By each, the name of a column that has it.
+        """
+        single: dict[str, str] = {}
+        several: set[str] = set()
+        for table in self.tables:
+            for column in table.columns:
+                if column.kind in (Kind.TEXT, Kind.OTHER):
+                    if len(column.values) == 1 and table.row_count > 1:
+                        single.setdefault(column.values[0].lower(), column.name)
+                    else:
+                        several.update(value.lower() for value in column.values)
+        return {value: name for value, name in single.items() if value not in several}
+
     def column(self, table: str, column: str) -> Column:
         """The column of that name. Raises KeyError where there is none."""
         return self.by_name[table].by_name[column]

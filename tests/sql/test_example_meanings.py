@@ -11,8 +11,10 @@ import pytest
 
 from services.sql.examples.domains import Domains
 from services.sql.examples.examples import Example, prepare
+from services.sql.examples.idle import without_idle
 from services.sql.knowledge.knowledge import bound
 from services.sql.knowledge.learned import joined
+from services.sql.language.phrases import words_of
 from services.sql.query import GeneratedQuery
 from services.sql.schemas.introspect import read_schema
 from tests.sql.conftest import target_of
@@ -34,6 +36,15 @@ HIGHEST = {
 }
 COUNTED = {"how many regions have the stream lune": "SELECT count(region_name) FROM stream WHERE stream_name = 'lune'"}
 LISTED = {"which towns are in arda": "SELECT town_name FROM town WHERE region_name = 'arda'"}
+CROSSED = {"which regions have the stream lune": "SELECT region_name FROM stream WHERE stream_name = 'lune'"}
+MEAN = {"what is the average of the people in arda": "SELECT avg(people) FROM town WHERE region_name = 'arda'"}
+SMALLEST = {
+    "which town has the fewest people": "SELECT town_name FROM town WHERE people = (SELECT min(people) FROM town)",
+    "how many people live in dale": "SELECT people FROM town WHERE town_name = 'dale'",
+    "what is the capital of carn": "SELECT capital FROM region WHERE region_name = 'carn'",
+    "towns that are capitals": "SELECT town_name FROM town JOIN region ON capital = town_name",
+    "people of the capitals": "SELECT people FROM town WHERE town_name IN (SELECT capital FROM region)",
+}
 AMOUNT = {"show the people in dale": "SELECT people FROM town WHERE town_name = 'dale'"}
 
 
@@ -68,12 +79,41 @@ def follows(
         (LISTED, "how many towns does arda have", [(2,)]),
         # An amount is how many there are: it is not counted.
         (AMOUNT, "how many people in bucca", [(40,)]),
+        # What is denied is all the rest.
+        (CROSSED, "which regions do not have the stream lune", [("carn",)]),
+        (MEAN, "what is the total of the people in arda", [(100,)]),
+        # That capitals are towns is only seen from what the examples compare.
+        (SMALLEST, "how many people live in the capital of carn", [(10,)]),
+        # Every region and stream is on mars.
+        (HIGHEST, "which region of mars has the highest level", [("arda",)]),
     ],
 )
 def test_an_example_answers_in_the_kind_that_is_asked_for(
     peaks: Path, examples: Mapping[str, str], question: str, expected: list[tuple[object, ...]]
 ) -> None:
     assert follows(peaks, examples, question) == expected
+
+
+@pytest.mark.parametrize(
+    ("question", "kept"),
+    [
+        ("the longest stream in the united states", "the longest stream"),
+        ("the longest stream in the USA", "the longest stream"),
+        ("how many of the streams are there in the country", "how many of the streams are there"),
+        ("which streams run through Texas", "which streams run through texas"),
+        # Nothing else would be left to compare.
+        ("in the USA", "in the usa"),
+    ],
+)
+def test_what_every_row_has_tells_nothing(tmp_path: Path, question: str, kept: str) -> None:
+    path = tmp_path / "one_country.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            "CREATE TABLE stream (name TEXT, state TEXT, country TEXT);"
+            "INSERT INTO stream VALUES ('red', 'texas', 'usa'), ('isen', 'utah', 'usa');"
+        )
+    schema = read_schema(target_of(path))
+    assert " ".join(word.folded for word in without_idle(words_of(question), schema)) == kept
 
 
 def test_a_statement_that_joins_all_with_all_gives_way_to_an_example(peaks: Path) -> None:

@@ -157,6 +157,15 @@ GOLD = {
     "Customers who have never ordered": "SELECT name FROM customers WHERE id NOT IN (SELECT customer_id FROM orders)",
     "Khách hàng nào chưa bao giờ đặt hàng?":
         "SELECT name FROM customers WHERE id NOT IN (SELECT customer_id FROM orders)",
+    "how many customers ordered in 2025":
+        "SELECT count(DISTINCT customer_id) FROM orders WHERE order_date LIKE '2025-%'",
+    "how many customers joined in 2025": "SELECT count(*) FROM customers WHERE joined_on LIKE '2025-%'",
+    "customers who ordered in March 2025":
+        "SELECT DISTINCT c.name FROM orders o JOIN customers c ON c.id = o.customer_id "
+        "WHERE o.order_date LIKE '2025-03-%'",
+    "list products by name, then by price": "SELECT name FROM products ORDER BY name, price",
+    "customers sorted by city and name": "SELECT name FROM customers ORDER BY city, name",
+    "customers sorted by city, then by name descending": "SELECT name FROM customers ORDER BY city, name DESC",
     "customers without phone": "SELECT name FROM customers WHERE phone IS NULL OR phone = ''",
 }  # fmt: skip
 

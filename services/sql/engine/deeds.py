@@ -115,6 +115,8 @@ def roles(frame: Frame) -> tuple[dict[Ref, str], dict[str, str]]:
         play(item.ref, "h")
     if frame.order is not None:
         play(frame.order.ref, "o")
+        for term, _descending in frame.then:
+            play(term.ref, "o")
     tables: dict[str, str] = {}
     for (table, _column), letters in refs.items():
         known = tables.get(table, "")

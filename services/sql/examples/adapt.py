@@ -18,7 +18,7 @@ from sqlglot import exp
 
 from services.sql.examples.domains import Domains, Named
 from services.sql.examples.edits import drop, narrow
-from services.sql.examples.examples import Prepared, Slot, mask
+from services.sql.examples.examples import Prepared, Slot, column_shown, mask
 from services.sql.examples.sketch import Sketch, literals
 from services.sql.language.phrases import Word, find
 
@@ -155,7 +155,30 @@ def statement(item: Prepared, filling: Filling) -> exp.Query:
         table, column = item.nouns[number].ref
         inside = exp.In(this=exp.column(column, table=table), query=described.query.copy().subquery())
         narrow(scopes, table, inside)
-    return tree
+    return _direct(tree)
+
+
+def _direct(tree: exp.Query) -> exp.Query:
+    """`SELECT x FROM t WHERE x IN (SELECT x FROM t …)` is what stands in the brackets."""
+    shown, where = column_shown(tree), tree.args.get("where")
+    inside = where.this if where is not None else None
+    inner = inside.args.get("query") if isinstance(inside, exp.In) else None
+    if (
+        shown is None
+        or inside is None
+        or not isinstance(inner, exp.Subquery)
+        or not isinstance(inside.this, exp.Column)
+    ):
+        return tree
+    if any(tree.args.get(name) for name in ("joins", "group", "having", "order", "limit")):
+        return tree
+    query = inner.unnest()
+    own = column_shown(query) if isinstance(query, exp.Query) else None
+    tables = [next(iter(side.find_all(exp.Table)), None) for side in (tree, query)]
+    names = {column.name.lower() for column in (shown, inside.this, own) if column is not None}
+    if own is None or len(names) > 1 or len({table.name.lower() for table in tables if table is not None}) > 1:
+        return tree
+    return query.copy() if isinstance(query, exp.Query) and len(list(query.find_all(exp.Join))) == 0 else tree
 
 
 def is_plain(item: Prepared, filling: Filling) -> bool:

@@ -165,12 +165,19 @@ class Composer:
             if example.shown is None or scores[number] < _LIKE:
                 continue
             for variant in [example, *self._edits.variants(example, run, inside, whole=False)]:
-                reading = self._reading(variant, run, inside)
-                if reading is not None and reading.query is not None:
-                    key = reading.query.sql()
-                    if key not in found or found[key].sureness < reading.sureness:
-                        found[key] = replace(reading, start=start, end=end)
+                for reading in self._both_readings(variant, run, inside):
+                    if reading.query is not None:
+                        key = reading.query.sql()
+                        if key not in found or found[key].sureness < reading.sureness:
+                            found[key] = replace(reading, start=start, end=end)
         return sorted(found.values(), key=lambda item: -item.sureness)[:_KEPT]
+
+    def _both_readings(self, item: Prepared, run: Sequence[Word], inside: Sequence[Named]) -> list[Named]:
+        """With the descriptions inside of the run, and without them: they may be less than what the run describes."""
+        plain = [entry for entry in inside if entry.query is None]
+        known = [inside, plain] if len(plain) < len(inside) else [inside]
+        readings = [self._reading(item, run, entries) for entries in known]
+        return [reading for reading in readings if reading is not None]
 
     def _reading(self, item: Prepared, run: Sequence[Word], inside: Sequence[Named]) -> Named | None:
         """What a run of words describes if it means what an example asks for; None where it does not."""

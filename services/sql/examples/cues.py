@@ -25,6 +25,9 @@ _NUMBERS = frozenset(
     listed("many much number numbers count counts counted total amount quantity often frequency times sum")
 )
 
+NEGATIVE = frozenset(listed("not no never without neither nor none"))
+_DENIALS = frozenset({"not", "neq", "except"})
+
 
 def features(words: Sequence[Word]) -> set[str]:
     """What the model sees of a question."""
@@ -45,6 +48,11 @@ def asks_number(words: Sequence[Word]) -> bool:
     return any(word.folded in _NUMBERS for word in words)
 
 
+def denies(words: Sequence[Word]) -> bool:
+    """Whether words say that something is not so."""
+    return any(word.folded in NEGATIVE for word in words)
+
+
 @cache
 def model() -> Mapping[str, Any]:
     """The shipped model: `cues` and `ranking`."""
@@ -61,6 +69,11 @@ def likelihoods(words: Sequence[Word], weights: Mapping[str, Mapping[str, float]
         total = table.get("", 0.0) + sum(table[feature] for feature in present if feature in table)
         found[operation] = 1 / (1 + math.exp(-max(-30.0, min(30.0, total))))
     return found
+
+
+def disagrees(words: Sequence[Word], operations: Collection[str]) -> bool:
+    """Whether only one of a question and a statement denies something."""
+    return denies(words) != bool(_DENIALS & set(operations))
 
 
 def fit(likely: Mapping[str, float], operations: Collection[str]) -> float:

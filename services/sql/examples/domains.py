@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -18,6 +19,8 @@ _SHARED = 0.8
 _ENOUGH = 5
 # A value in more columns than this tells nothing about any two of them.
 _COMMON = 20
+# Statements that must compare two columns.
+_AGREED = 2
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,22 @@ class Domains:
     def _join(self, left: Ref, right: Ref) -> None:
         self._parent[self.root(left)] = self.root(right)
 
+    def taught(self, trees: Iterable[exp.Query]) -> Domains:
+        """The same, and columns that statements compare with each other hold the same kind of thing.
+
+        Args:
+            trees: Statements of examples; one alone may be odd, so that two must agree.
+        """
+        seen: Counter[tuple[Ref, Ref]] = Counter()
+        for tree in trees:
+            seen.update(_compared(tree, Names(self._schema, tree)))
+        found = copy(self)
+        found._parent = dict(self._parent)
+        for (left, right), count in seen.items():
+            if count >= _AGREED:
+                found._join(left, right)
+        return found
+
     def root(self, ref: Ref) -> Ref:
         """The column that stands for a column's domain."""
         while ref in self._parent and self._parent[ref] != ref:
@@ -118,6 +137,22 @@ class Domains:
                 # The same words may be spelt differently in different columns: each spelling is a value of its own.
                 for text in sorted(texts):
                     yield Named(start, end, text, frozenset(ref for ref, value in refs.items() if value == text))
+
+
+def _compared(tree: exp.Query, names: Names) -> set[tuple[Ref, Ref]]:
+    """The pairs of columns that a statement compares: `a = b`, `a IN (SELECT b …)`, `a = (SELECT b …)`."""
+    found: set[tuple[Ref, Ref]] = set()
+    for node in tree.find_all(exp.EQ, exp.In):
+        left = node.this
+        right = node.args.get("query") if isinstance(node, exp.In) else node.expression
+        if isinstance(right, exp.Subquery):
+            right = right.unnest()
+        if isinstance(right, exp.Select) and len(right.expressions) == 1:
+            right = right.expressions[0].unalias()
+        if isinstance(left, exp.Column) and isinstance(right, exp.Column):
+            one, other = sorted((names.ref(left), names.ref(right)))
+            found.add((one, other))
+    return found
 
 
 def _overlaps(sets: Mapping[Ref, set[str]]) -> Counter[tuple[Ref, Ref]]:

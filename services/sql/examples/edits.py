@@ -1,8 +1,9 @@
 """Small differences between an example's question and a new one, carried over to the example's statement.
 
-Where the new question says `smallest` for the example's `largest`, the statement looks for the other end; `how many`
-for `which` counts; the name of another column of the same table puts that column in the place of the example's; a word
-that examples always say with a condition that has no words of its own (`major rivers`) brings it or takes it away.
+Where the new question says `smallest` for the example's `largest`, the statement looks for the other end; `total` for
+`average` sums up; `how many` for `which` counts; `do not border` for `border` takes all but those of the example; the
+name of another column of the same table puts that column in the place of the example's; a word that examples always say
+with a condition that has no words of its own (`major rivers`) brings it or takes it away.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from collections.abc import Callable, Sequence
 
 from sqlglot import exp
 
-from services.sql.examples.domains import Named
+from services.sql.examples import cues
+from services.sql.examples.domains import Domains, Named
 from services.sql.examples.examples import ExampleIndex, Prepared, naming_column, prepared
-from services.sql.examples.sketch import Names, Ref, literals
+from services.sql.examples.sketch import Names, Ref, Sketch, literals
 from services.sql.language.phrases import QUIET, Word, words_of
 from services.sql.language.words import split_name, stem
 
@@ -35,6 +37,9 @@ for _pair in _OPPOSITES:
     _OPPOSITE[_right].add(_left)
 _FLIPPED: dict[type[exp.Expr], type[exp.Expr]] = {exp.Max: exp.Min, exp.Min: exp.Max}
 _COUNTING = words_of("how many")
+_AGGREGATES: dict[str, type[exp.AggFunc]] = {
+    "avg": exp.Avg, "total": exp.Sum, "sum": exp.Sum, "combined": exp.Sum, "max": exp.Max, "min": exp.Min,
+}  # fmt: skip
 _LEADING = frozenset({"what", "which", "show", "name", "is", "are", "the", "all", "me", "of", "was", "were", "us"})
 
 
@@ -43,10 +48,12 @@ class Edits:
 
     Args:
         index: The examples.
+        domains: The database's.
     """
 
-    def __init__(self, index: ExampleIndex) -> None:
+    def __init__(self, index: ExampleIndex, domains: Domains) -> None:
         self._index = index
+        self._domains = domains
         self._columns: dict[str, list[tuple[frozenset[str], str]]] = {
             table.name.lower(): [
                 (frozenset(map(stem, split_name(column.name))), column.name.lower()) for column in table.columns
@@ -80,7 +87,8 @@ class Edits:
             found.append(other)
             current = other
         steps: list[Callable[[Prepared, Sequence[Word]], Prepared | None]] = [
-            self._opposite, self._column, self._condition_dropped, self._condition_added,
+            self._opposite, self._aggregate, self._column, self._condition_dropped, self._condition_added,
+            self._negated,
         ]  # fmt: skip
         if whole:
             steps.append(self._counted)
@@ -136,6 +144,54 @@ class Edits:
             changed = True
         return tree if changed else None
 
+    def _aggregate(self, item: Prepared, words: Sequence[Word]) -> Prepared | None:
+        """`total` for `average`."""
+        mine, theirs = {word.stem for word in words}, {word.stem for word in item.words}
+        new = next((word for word in words if word.stem in _AGGREGATES and word.stem not in theirs), None)
+        at = next((n for n, w in enumerate(item.words) if w.stem in _AGGREGATES and w.stem not in mine), None)
+        if new is None or at is None:
+            return None
+        tree = item.tree.copy()
+        found = [node for node in tree.find_all(_AGGREGATES[item.words[at].stem]) if isinstance(node.parent, exp.Expr)]
+        if len(found) != 1:
+            return None
+        found[0].replace(_AGGREGATES[new.stem](this=found[0].this.copy()))
+        return self._made(item, [*item.words[:at], new, *item.words[at + 1 :]], tree)
+
+    def _negated(self, item: Prepared, words: Sequence[Word]) -> Prepared | None:
+        """`do not border`: all that there are but those of the example."""
+        at = next((number for number, word in enumerate(words) if cues.denies([word])), None)
+        shown, tree = item.shown, item.tree
+        if at is None or shown is None or cues.denies(item.words):
+            return None
+        if tree.find(exp.AggFunc, exp.Order, exp.Limit, exp.Group, exp.Not) is not None:
+            return None
+        mine = {word.stem for word in words}
+        ref = Names(self._index.schema, tree).ref(shown)
+        for table, column in self._naming.items():
+            if self._nouns[table] <= mine and self._domains.same(frozenset({(table, column)}), frozenset({ref})):
+                inner = tree.copy()
+                assert isinstance(inner, exp.Select)
+                inner.where(exp.Not(this=exp.Is(this=shown.copy(), expression=exp.Null())), copy=False)
+                own = exp.column(column, table=table)
+                inside = exp.Not(this=exp.In(this=own, query=inner.subquery()))
+                made = exp.select(own.copy()).from_(table).where(inside).distinct()
+                before = {word.stem for word in words[:at]} - set(QUIET)
+                place = max((n + 1 for n, word in enumerate(item.words) if word.stem in before), default=0)
+                return self._made(item, [*item.words[:place], words[at], *item.words[place:]], made)
+        return None
+
+    def unmet(self, words: Sequence[Word], found: Sketch) -> int:
+        """How many words of a question always bring a condition with a table of a statement that does not have it."""
+        count = 0
+        for word in words:
+            for table, condition, _text in self._conditions.get(word.stem, ()):
+                column, value = condition.find(exp.Column), condition.find(exp.Literal)
+                if table in found.tables and column is not None and value is not None:
+                    has = (table, column.name.lower()) in found.columns and value.name.lower() in found.literals
+                    count += not has
+        return count
+
     def _table(self, item: Prepared, words: Sequence[Word], named: Sequence[Named]) -> Prepared | None:
         """`state` for `city`: another table that has all the columns which the statement needs.
 
@@ -147,7 +203,7 @@ class Edits:
         (old,) = item.sketch.tables
         own = self._naming.get(old)
         mine = {word.stem for word in words}
-        values = {ref for entry in named for ref in entry.refs}
+        values = {ref for entry in named if entry.query is None for ref in entry.refs}
         if own is None or self._nouns[old] <= mine or (old, own) in values:
             return None
         for table, column in self._naming.items():

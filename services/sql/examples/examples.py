@@ -7,6 +7,7 @@ the question go with (associations learned from the examples themselves), and by
 from __future__ import annotations
 
 import enum
+import itertools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,7 @@ from functools import cached_property
 
 from sqlglot import exp
 
+from services.sql.examples.idle import without_idle
 from services.sql.examples.sketch import Names, Ref, Sketch, canonical, literals, parse, sketch
 from services.sql.language.phrases import QUIET, SLOT, Word, find, pairs, trigrams, words_of
 from services.sql.language.words import split_name, stem
@@ -141,7 +143,7 @@ def prepare(example: Example, schema: Schema) -> Prepared | None:
     tree = parse(example.sql, schema)
     if tree is None or not fits(tree, schema):
         return None
-    words = words_of(example.question)
+    words = without_idle(words_of(example.question), schema)
     return prepared(example, words, tree, schema)
 
 
@@ -254,6 +256,9 @@ class ExampleIndex:
         self._rarity: dict[str, float] = rarities if learned is None else learned._rarity
         self._unseen = _rarity("", 0, len(self.examples))
         self._norms = [math.sqrt(sum(self.rarity(word) ** 2 for word in set(item.masked))) for item in self.examples]
+        self._shown: dict[str, Counter[str]] = defaultdict(Counter)
+        for item in self.examples:
+            self._shown[_asked(item.words)][_shown(item.sketch)] += 1
         self.associations: Associations = Associations(self.examples) if learned is None else learned.associations
 
     def extended(self, more: Sequence[Prepared]) -> ExampleIndex:
@@ -271,6 +276,12 @@ class ExampleIndex:
                 return next((c for c in table.columns if c.name.lower() == name and name not in keys), None)
         return None
 
+    def asked(self, words: Sequence[Word], found: Sketch) -> float:
+        """How many of the examples that ask for the same thing are shown what a statement shows, from 0 to 1."""
+        shown = self._shown[_asked(words)]
+        # Counted against one example more: what a single one says is not sure.
+        return shown[_shown(found)] / (sum(shown.values()) + 1)
+
     def rarity(self, word: str) -> float:
         """How much a word says, from 0."""
         known = self._rarity.get(word)
@@ -286,6 +297,18 @@ class ExampleIndex:
                 scores[number] += weight
         norm = math.sqrt(sum(self.rarity(word) ** 2 for word in present)) or 1.0
         return [score / (norm * (self._norms[number] or 1.0)) for number, score in enumerate(scores)]
+
+
+def _asked(words: Sequence[Word]) -> str:
+    """What a question asks for: its first word that says something, and whether it asks how many."""
+    counting = any((left.folded, right.folded) == ("how", "many") for left, right in itertools.pairwise(words))
+    head = next((word.stem for word in words if word.stem not in QUIET), "")
+    return f"{'#' * counting}{head}"
+
+
+def _shown(found: Sketch) -> str:
+    """What a statement shows, counts of anything alike."""
+    return ", ".join("count" if item.startswith("count(") else item for item in found.shown)
 
 
 def _rarity(word: str, count: int, total: int) -> float:

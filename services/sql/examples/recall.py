@@ -1,7 +1,7 @@
 """Answers a question after the examples of its database: recalls, adapts, and judges what comes out.
 
 Candidates are statements of similar examples with the values of the question, compositions of several examples
-(compose.py), and what an engine wrote without examples. A linear model over a few figures (how alike the
+(compose.py), and what an engine wrote without examples. A small network over a few figures (how alike the
 questions are, whether every value found its place, whether the operations are those that the words ask for, whether
 the engine agrees) ranks them; a softmax over the candidates is their confidence. Its weights are learned on
 development data by `python -m bench.sql_examples_training`.
@@ -10,6 +10,7 @@ development data by `python -m bench.sql_examples_training`.
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -19,11 +20,13 @@ from typing import Any
 
 from sqlglot import exp
 
-from services.sql.examples import adapt, cues
+from services.sql.examples import adapt, cues, scoring
 from services.sql.examples.compose import Composer
 from services.sql.examples.domains import Domains, Named
 from services.sql.examples.edits import Edits
-from services.sql.examples.examples import Example, ExampleIndex, Prepared, State, mask
+from services.sql.examples.examples import Example, ExampleIndex, Prepared, State, mask, naming_column
+from services.sql.examples.idle import without_idle
+from services.sql.examples.scoring import Network
 from services.sql.examples.sketch import Sketch, canonical, parse, sketch
 from services.sql.language.phrases import QUIET, Word, order_likeness, pairs, trigrams, words_of
 from services.sql.language.words import split_name, stem
@@ -71,8 +74,8 @@ class Recall:
         self, index: ExampleIndex, domains: Domains, cue_weights: Mapping[str, Mapping[str, float]] | None = None
     ) -> None:
         self._index = index
-        self._domains = domains
-        self._edits = Edits(index)
+        self._domains = domains = domains.taught(item.tree for item in index.examples)
+        self._edits = Edits(index, domains)
         self._composer = Composer(index, domains, self._edits)
         opened = self._composer.opened()
         if opened:
@@ -80,6 +83,12 @@ class Recall:
             self._index = index.extended(opened)
             self._composer = Composer(self._index, domains, self._edits)
         self._cues = cue_weights
+        self._nouns = [
+            (spelt, (table.name.lower(), (naming_column(table) or "").lower()))
+            for table in index.schema.tables
+            if len(parts := split_name(table.name)) == 1
+            for spelt in [stem(parts[0])]
+        ]
 
     def candidates(self, question: str, written: Sequence[tuple[str, float]] = ()) -> list[Candidate]:
         """Statements that may answer a question, with their figures, not ranked yet.
@@ -88,7 +97,7 @@ class Recall:
             question: The question.
             written: Statements that an engine wrote without examples, with its confidence.
         """
-        words = words_of(question)
+        words = without_idle(words_of(question), self._index.schema)
         named = self._domains.named(words)
         likely = cues.likelihoods(words, self._cues)
         stems = [word.stem for word in words]
@@ -98,10 +107,10 @@ class Recall:
             for variant in self._edits.variants(item, words, named) if rank_ < _EDITED else ():
                 self._add(found, variant, words, named, edited=True)
         for described in self._composer.described(words, named):
-            for item in self._recalled(words, [described], _COMPOSED):
-                if any(self._domains.same(slot.refs, described.refs) for slot in item.slots) or item.nouns:
-                    for variant in [item, *self._edits.variants(item, words, named)]:
-                        self._add(found, variant, words, [described, *named], edited=variant is not item)
+            fitting = (item for item in self._recalled(words, [described], whole=False) if self._takes(item, described))
+            for item in itertools.islice(fitting, _COMPOSED):
+                for variant in [item, *self._edits.variants(item, words, named)]:
+                    self._add(found, variant, words, [described, *named], edited=variant is not item)
         best = max((candidate.figures["cosine"] for candidate in found.values()), default=0.0)
         self._add_written(found, written, best)
         for candidate in found.values():
@@ -110,19 +119,28 @@ class Recall:
             figures["association"] = self._index.associations.fit(stems, candidate.sketch.pieces)
             figures["homes"], figures["strays"] = self._homes(words, named, candidate.sketch)
             figures["unused"] = float(_unused(named, candidate.sketch))
+            figures["denied"] = float(cues.disagrees(words, candidate.sketch.operations))
+            figures["unmet"] = float(self._edits.unmet(words, candidate.sketch))
+            figures["nouns"] = self._homeless(words, candidate.sketch)
+            figures["asked"] = self._index.asked(words, candidate.sketch)
         self._relate(found)
         return list(found.values())
 
     def alike(self, question: str, count: int) -> list[Example]:
         """The examples whose questions are most like this one, the most similar first."""
-        words = words_of(question)
+        words = without_idle(words_of(question), self._index.schema)
         found = [item.example for item in self._recalled(words, self._domains.named(words), count)]
         return list({example.id: example for example in found}.values())
 
-    def _recalled(self, words: Sequence[Word], named: Sequence[Named], count: int = RECALLED) -> list[Prepared]:
-        """The examples that are most alike, with and without the values in the words."""
-        plain = [word.stem for word in words]
-        masked = set(plain) if count == RECALLED else set()
+    def _takes(self, item: Prepared, described: Named) -> bool:
+        """Whether a description may take a place in an example."""
+        return bool(item.nouns) or any(self._domains.same(slot.refs, described.refs) for slot in item.slots)
+
+    def _recalled(
+        self, words: Sequence[Word], named: Sequence[Named], count: int = RECALLED, whole: bool = True
+    ) -> list[Prepared]:
+        """The examples that are most alike: without the values in the words, and with them where it is `whole`."""
+        masked = {word.stem for word in words} if whole else set()
         for item in named:
             masked |= set(mask(words, [(item.start, item.end)]))
         scores = self._index.similar(masked)
@@ -140,7 +158,10 @@ class Recall:
         if not self._asks_alike(item, words):
             return
         filling = adapt.fill(item, words, named, self._domains)
-        if not filling.complete:
+        covered = {at for start, end in filling.spans for at in range(start, end)}
+        outside = [word for at, word in enumerate(words) if at not in covered]
+        if not filling.complete or cues.denies(outside) != cues.denies(item.words):
+            # What denies something is answered by what does, unless the denial is in a description.
             return
         figures = self._alike(item, mask(words, filling.spans), adapt.masked(item, filling))
         figures["described"] = 1 - filling.sureness
@@ -233,6 +254,17 @@ class Recall:
         home = sum(w * h for w, h in zip(weights, homes, strict=True)) / (sum(weights) or 1.0) if content else 1.0
         return home, sum(strays) / (len(strays) or 1)
 
+    def _homeless(self, words: Sequence[Word], found: Sketch) -> float:
+        """The part of the words that name tables which a statement says nothing about, from 0 to 1."""
+        own = [(table, ref) for table, ref in self._nouns if any(word.stem == table for word in words)]
+        columns = found.columns | {(table, "") for table in found.tables}
+        homeless = [
+            not any(ref[0] == table or self._domains.same(frozenset({ref}), frozenset({(table, column)}))
+                    for table, column in columns)
+            for _word, ref in own
+        ]  # fmt: skip
+        return sum(homeless) / (len(homeless) or 1)
+
     def _relate(self, found: Mapping[str, Candidate]) -> None:
         """Figures that compare a candidate with the others: with the best of each, and with the engine's."""
         written = [candidate for candidate in found.values() if candidate.figures.get("written")]
@@ -248,18 +280,16 @@ class Recall:
         self,
         question: str,
         written: Sequence[tuple[str, float]] = (),
-        weights: Mapping[str, float] | None = None,
     ) -> list[Candidate]:
         """The candidates, the likeliest first, with scores and confidences."""
-        return rank(self.candidates(question, written), cues.model()["ranking"] if weights is None else weights)
+        return rank(self.candidates(question, written), scoring.network())
 
 
-def rank(found: list[Candidate], weights: Mapping[str, float]) -> list[Candidate]:
-    """Scores candidates by their figures and sorts them; the weight `none` is the score of there being no answer."""
-    weights = {**weights, "approved": max(_APPROVED, weights.get("approved", 0.0))}
+def rank(found: list[Candidate], network: Network) -> list[Candidate]:
+    """Scores candidates by their figures and sorts them."""
     for candidate in found:
-        candidate.score = sum(weights.get(name, 0.0) * value for name, value in candidate.figures.items())
-    none = weights.get("none", 0.0)
+        candidate.score = network.score(candidate.figures) + _APPROVED * candidate.figures.get("approved", 0.0)
+    none = network.none
     top = max([none, *(candidate.score for candidate in found)])
     total = math.exp(none - top) + sum(math.exp(candidate.score - top) for candidate in found)
     for candidate in found:

@@ -34,7 +34,7 @@ _PLAIN = {
 _QUIET = listed(
     "the a an of is are was were be do does did there in on at for to and what which who show me us please all any "
     "that with by from have has had it its their them they can could you i we as this these those how many s "
-    "so far now ever yet currently also then been being just here"
+    "so far now ever yet currently also then been being just here found located situated lie lies exist exists"
 )
 QUIET = frozenset(_QUIET) | frozenset(map(stem, _QUIET))
 """Words, as they are written and by their stems, that say little about which columns are meant."""
@@ -59,13 +59,13 @@ def words_of(question: str) -> tuple[Word, ...]:
     found: list[Word] = []
     for token in tokenize(question):
         if token.quoted:
-            found += [Word(_stem(part), part, _number(part), True, True) for part in _split(token.text)]
+            found += [Word(stem_of(part), part, _number(part), True, True) for part in _split(token.text)]
         elif token.number is not None:
             text = _plain_number(token.number)
             found.append(Word(text, text, token.number))
         elif token.word[:1].isalnum():
             proper = token.text[:1].isupper() and token.start > 0
-            found += [Word(_stem(part), part, None, False, proper) for part in _split(token.text)]
+            found += [Word(stem_of(part), part, None, False, proper) for part in _split(token.text)]
     return tuple(found[:MAX_WORDS])
 
 
@@ -103,7 +103,8 @@ def _number(part: str) -> float | None:
 
 
 @lru_cache(maxsize=65536)
-def _stem(word: str) -> str:
+def stem_of(word: str) -> str:
+    """What a folded word is compared by: its stem, or that of a word which people use for it."""
     plain = _PLAIN.get(word, word)
     return stem(plain)
 
@@ -118,7 +119,7 @@ def find(needle: str, words: Sequence[Word]) -> tuple[int, int] | None:
     parts = _split(needle)
     if not parts:
         return None
-    stems = [_stem(part) for part in parts]
+    stems = [stem_of(part) for part in parts]
     for exact in (True, False):
         for start in range(len(words) - len(parts) + 1):
             window = words[start : start + len(parts)]

@@ -113,18 +113,21 @@ class Builder:
         for item in frame.having:
             query = query.having(self._having(item))
         if frame.order is not None:
-            query = query.order_by(self._ordered(frame.order, frame))
+            query = query.order_by(self._ordered(frame.order, frame.descending, frame))
+            if frame.limit is None and not frame.order.aggregate:
+                further = [(term, down) for term, down in frame.then if term != frame.order]
+                query = query.order_by(*(self._ordered(term, down, frame) for term, down in further))
         if frame.limit is not None:
             query = query.limit(frame.limit)
         return query.distinct() if frame.distinct else query
 
-    def _ordered(self, term: Term, frame: Frame) -> exp.Ordered:
+    def _ordered(self, term: Term, descending: bool, frame: Frame) -> exp.Ordered:
         """The order; where only the first rows are asked for, an unknown value is neither highest nor lowest."""
         column = self._schema.by_name[term.ref[0]].by_name.get(term.ref[1]) if term.ref[0] else None
         small = self._schema.dialect is Dialect.SQLITE
-        plain = small != frame.descending
+        plain = small != descending
         unknown_last = frame.limit is not None and column is not None and column.nullable and not term.aggregate
-        return exp.Ordered(this=self._term(term), desc=frame.descending, nulls_first=plain and not unknown_last)
+        return exp.Ordered(this=self._term(term), desc=descending, nulls_first=plain and not unknown_last)
 
     # Where it comes from.
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 from services.sql.language.words import listed
 from services.sql.meaning.draft import Draft
 from services.sql.meaning.frame import Term
-from services.sql.meaning.parts import display_columns, doubtful
+from services.sql.meaning.parts import DEEDS, SELLING, display_columns, doubtful
 
-_SELLING = frozenset(listed("sold sell sells"))
-_DEEDS = _SELLING | frozenset(listed("ordered order bought buy purchased purchase"))
-"""What is done with products."""
 _GENERAL_SUPERS = frozenset(listed("highest largest biggest greatest lowest smallest most least best worst top"))
 
 
@@ -80,10 +77,10 @@ class Closing:
         said = {token.word for token in draft.tokens}
         if not main:
             return
-        if draft.negated and not frame.filters and said & _DEEDS and draft.parts.deeds(main):
+        if draft.negated and not frame.filters and said & DEEDS and draft.parts.deeds(main):
             frame.without.append(draft.parts.deeds(main))
             draft.negated = False
-        elif said & _SELLING and frame.select == [Term((main, "*"), "COUNT")] and not (frame.without or frame.groups):
+        elif said & SELLING and frame.select == [Term((main, "*"), "COUNT")] and not (frame.without or frame.groups):
             # "How many laptops did we sell" asks for pieces, not for the kinds of them.
             sold = draft.parts.sold(main) if draft.parts.priced(main) else None
             if sold is not None and not draft.negated:

@@ -122,6 +122,6 @@ def _tables(frame: Frame) -> list[str]:
     used += [item.ref[0] for item in frame.filters if item.ref[0] not in frame.without]
     used += [item.ref[0] for item in frame.having]
     if frame.order is not None:
-        used.append(frame.order.ref[0])
+        used += [frame.order.ref[0], *(term.ref[0] for term, _down in frame.then)]
     mentioned = [name for name in frame.tables if name not in frame.without]
     return list(dict.fromkeys([*(name for name in used if name), *mentioned]))

@@ -118,4 +118,13 @@ class Draft:
         """The date column that a period is about: nearest to what is measured or counted."""
         measures = [item.table for mark in self.marks for item in mark.items[:1] if computed(item.column)]
         measures += [term.ref[0] for term in self.frame.select if term.aggregate and term.ref[0]]
-        return self.parts.temporal(self.near(), measures[0] if measures else "")
+        return self._done() or self.parts.temporal(self.near(), measures[0] if measures else "")
+
+    def _done(self) -> Ref | None:
+        """The date of what the rows asked for did: of their orders in `how many customers ordered in 2025`."""
+        main = next(iter(self.near()), "")
+        dated = [ref for mark in self.marks for item in mark.items for ref in [item.ref] if item.column]
+        if not main or any(ref[0] == main and self.parts.is_temporal(ref) for ref in dated):
+            return None
+        deed = self.parts.deed_of(main, {token.word for token in self.tokens})
+        return self.parts.own_date(deed) if deed else None

@@ -35,6 +35,7 @@ def explain(frame: Frame) -> str:
         text += f", without any {spoken_name(table)}"
     if frame.order is not None:
         text += f", {'highest' if frame.descending else 'lowest'} {_said(frame.order)} first"
+        text += "".join(f", then by {_said(term)}" for term, _down in frame.then)
     if frame.limit is not None:
         text += f", the first {frame.limit} only"
     return text + "."

@@ -30,6 +30,7 @@ def explain(frame: Frame) -> str:
         text += f", không có {_table(table)} nào"
     if frame.order is not None:
         text += f", {_said(frame.order)} {'cao' if frame.descending else 'thấp'} nhất trước"
+        text += "".join(f", rồi theo {_said(term)}" for term, _down in frame.then)
     if frame.limit is not None:
         text += f", chỉ {frame.limit} dòng đầu"
     return text + "."

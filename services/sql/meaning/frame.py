@@ -52,6 +52,8 @@ class Frame:
     """Columns, or a table's rows (`*`), that the result has one row for each of."""
     order: Term | None = None
     descending: bool = False
+    then: list[tuple[Term, bool]] = field(default_factory=list)
+    """What rows that are alike in the order are sorted by, each with whether the highest come first."""
     limit: int | None = None
     distinct: bool = False
     everything: bool = False
@@ -66,10 +68,11 @@ class Frame:
     @property
     def key(self) -> Hashable:
         """The same for frames that mean the same."""
+        then = tuple(self.then) if self.order is not None else ()
         return (
             tuple(self.select), tuple(self.filters), tuple(self.having), tuple(self.groups), self.order,
-            self.descending and self.order is not None, self.limit, self.distinct, self.sets, tuple(self.tables),
-            tuple(self.without),
+            self.descending and self.order is not None, then, self.limit, self.distinct, self.sets,
+            tuple(self.tables), tuple(self.without),
         )  # fmt: skip
 
     @property
@@ -77,4 +80,4 @@ class Frame:
         """All columns that it uses, the selected ones first."""
         found = [term.ref for term in (*self.select, *self.groups)]
         found += [item.ref for item in (*self.filters, *self.having)]
-        return [*found, self.order.ref] if self.order else found
+        return [*found, self.order.ref, *(term.ref for term, _down in self.then)] if self.order else found

@@ -10,6 +10,7 @@ from services.sql.meaning.marks import Mark
 from services.sql.meaning.parts import SIZES
 
 _SIZE_WORDS = frozenset(listed("largest biggest greatest smallest"))
+_FURTHER = frozenset({"and", "then", "by", "also", "secondly", "next"})
 _LACKING = ("without", "no", "have no", "without any", "do not have", "do not have any", "not have any")
 
 
@@ -75,6 +76,9 @@ class Mentions:
             draft.last = ref
         elif draft.superlative or draft.popular:
             self._superlative(ref)
+        elif self._sorts_further(position):
+            draft.frame.then.append((Term(ref), draft.frame.descending))
+            draft.order = False
         elif draft.order:
             self._set_order(Term(ref, draft.aggregate))
             draft.aggregate = ""
@@ -154,6 +158,16 @@ class Mentions:
         draft.order = False
         if draft.frame.order is None:
             draft.frame.order = term
+
+    def _sorts_further(self, position: int) -> bool:
+        """Whether a column is one more to sort by: `by city and name`, `by name, then by price`."""
+        draft = self._draft
+        order, marks = draft.frame.order, draft.marks
+        before = next((mark for mark in reversed(marks[:position]) if mark.kind != "sign"), None)
+        if order is None or draft.last != order.ref or draft.frame.limit is not None or before is None:
+            return False
+        between = {token.word for token in draft.tokens[before.end : marks[position].start] if token.word[:1].isalnum()}
+        return bool(between) and between <= _FURTHER
 
     def _superlative(self, ref: Ref) -> None:
         """A superlative meets its column."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from services.sql.language.words import listed, split_name, stem
@@ -16,6 +16,9 @@ from services.sql.schema import Column, Kind, Schema, Table
 _KEY_WORDS = frozenset(listed("id no num number code key"))
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _NUMERIC = re.compile(r"-?\d+(\.\d+)?")
+SELLING = frozenset(listed("sold sell sells"))
+DEEDS = SELLING | frozenset(listed("ordered order bought buy purchased purchase"))
+"""What is done with products."""
 SIZES = ("size", "area", "acreage", "population", "capacity")
 """What the size of a thing may be called."""
 
@@ -73,6 +76,20 @@ class Parts:
                     if self.is_temporal((name, column.name)):
                         return name, column.name
         return None
+
+    def own_date(self, table: str) -> Ref | None:
+        """The first column of a table that holds dates."""
+        names = [column.name for column in self.table(table).columns if self.is_temporal((table, column.name))]
+        return (table, names[0]) if names else None
+
+    def deed_of(self, main: str, words: Collection[str]) -> str:
+        """The table of what rows of another one do, where words name it: orders by `ordered`; or empty."""
+        stems = set(map(stem, words))
+        for table in self._schema.tables:
+            belongs = any(key.referred_table == main for key in table.foreign_keys)
+            if belongs and set(map(stem, split_name(table.name))) <= stems:
+                return table.name
+        return self.deeds(main) if DEEDS & set(words) else ""
 
     def year_column(self, near: Sequence[str], others: bool = True) -> Ref | None:
         """The first column that holds years: of these tables, then of all where `others` may be."""

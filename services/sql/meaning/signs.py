@@ -45,8 +45,7 @@ class Signs:
                 draft.frame.order = Term(draft.frame.select[-1].ref)
             draft.order = draft.frame.order is None
         elif sign.kind == "direction":
-            draft.frame.descending = sign.value == "desc"
-            draft.order = draft.frame.order is None
+            self._read_direction(mark)
         elif sign.kind == "group":
             draft.group = True
         elif sign.kind == "by":
@@ -57,6 +56,16 @@ class Signs:
             draft.like = sign.value
         else:
             self._read_small_sign(sign)
+
+    def _read_direction(self, mark: Mark) -> None:
+        """`descending`: of the column before it; of `by city and name descending`, both."""
+        draft = self._draft
+        down = mark.sign is not None and mark.sign.value == "desc"
+        if draft.frame.then:
+            draft.frame.then[-1] = draft.frame.then[-1][0], down
+        if not draft.frame.then or "then" not in {token.word for token in draft.tokens[: mark.start]}:
+            draft.frame.descending = down
+        draft.order = draft.frame.order is None
 
     def _read_small_sign(self, sign: Sign) -> None:
         draft = self._draft
