@@ -24,7 +24,6 @@ from sqlalchemy import (
     Text,
     and_,
     delete,
-    exists,
     func,
     or_,
     select,
@@ -37,9 +36,10 @@ from services.asr import records
 from services.asr.enhance import reverted
 from services.asr.job import Claim, Failure, Job, State
 from services.asr.transcript import Config, Segment, Speaker, Transcript, spoken
-from services.mesh import paging
+from services.mesh import paging, tenancy
 from services.mesh.database import Database
 from services.mesh.errors import InvalidArgument, NotFound, ResourceExhausted
+from services.mesh.tenancy import Owned
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 SECOND = 1_000_000
@@ -50,7 +50,7 @@ class Base(DeclarativeBase):
     """The tables of the asr service. Times are microseconds since 1970 in UTC: alike in every database, sortable."""
 
 
-class RecordingRow(Base):
+class RecordingRow(Owned, Base):
     """A recording that was uploaded or fetched."""
 
     __tablename__ = "recordings"
@@ -60,8 +60,11 @@ class RecordingRow(Base):
     expire_time: Mapped[int] = mapped_column(BigInteger)
 
 
-class TranscriptionRow(Base):
-    """A transcription. `lease_time`: until when a worker has it, or before when none may take it."""
+class TranscriptionRow(Owned, Base):
+    """A transcription. `lease_time`: until when a worker has it, or before when none may take it.
+
+    `request_id` is not the client's own, which somebody else may have used, but what `tenancy.own` makes of it.
+    """
 
     __tablename__ = "transcriptions"
 
@@ -91,7 +94,7 @@ class TranscriptionRow(Base):
     end_time: Mapped[int | None] = mapped_column(BigInteger)
 
 
-class SegmentRow(Base):
+class SegmentRow(Owned, Base):
     """A finished segment."""
 
     __tablename__ = "segments"
@@ -185,13 +188,14 @@ class Store:
         """Forgets the recordings that are over their time and belong to no transcription; returns their ids."""
 
         def work(session: Session) -> list[str]:
-            used = exists().where(TranscriptionRow.recording == RecordingRow.id)
+            used = select(TranscriptionRow.id).where(TranscriptionRow.recording == RecordingRow.id).exists()
             query = select(RecordingRow.id).where(RecordingRow.expire_time < _now(), ~used).limit(100)
             gone = list(session.scalars(query))
             session.execute(delete(RecordingRow).where(RecordingRow.id.in_(gone)))
             return gone
 
-        return await self._database.run(work)
+        with tenancy.everyone("nobody's recordings are kept for longer"):
+            return await self._database.run(work)
 
     async def create(
         self,
@@ -214,22 +218,25 @@ class Store:
             InvalidArgument: The request id was used for another request.
             ResourceExhausted: As many as `limit` have not ended.
         """  # fmt: skip
+        key = tenancy.own(request_id) if request_id else None
+        with tenancy.everyone("the queue is everybody's"):
+            waiting = await self._database.run(_waiting) if limit else 0
 
         def work(session: Session) -> tuple[Job, bool]:
-            if request_id:
-                earlier = session.scalar(select(TranscriptionRow).where(TranscriptionRow.request_id == request_id))
+            if key is not None:
+                earlier = session.scalar(select(TranscriptionRow).where(TranscriptionRow.request_id == key))
                 if earlier is not None:
                     if earlier.request_digest != digest:
                         raise InvalidArgument("request_id", "was used for another request. Make a new UUID.")
                     return _job(earlier), False
             if recording and session.get(RecordingRow, recording) is None:
                 raise NotFound(f"recordings/{recording}")
-            if limit and _waiting(session) >= limit:
+            if limit and waiting >= limit:
                 raise ResourceExhausted(f"{limit} transcriptions wait or run already.", retry_after=60)
             now = _now()
             row = TranscriptionRow(
                 id=uuid.uuid4().hex, display_name=display_name, recording=recording, uri=uri,
-                config=records.from_config(config), request_id=request_id or None, request_digest=digest,
+                config=records.from_config(config), request_id=key, request_digest=digest,
                 state=State.QUEUED.value, total_seconds=0.0, done_seconds=0.0, heard_seconds=0.0, segment_count=0,
                 attempts=0, checkpoint="", attempt_time=0, attempt_seconds=0.0, lease_time=0, speakers=[],
                 names={}, error_reason="", error_message="", create_time=now, start_time=None, end_time=None,
@@ -334,7 +341,8 @@ class Store:
             recording = _found(session, identifier).recording
             session.execute(delete(SegmentRow).where(SegmentRow.transcription_id == identifier))
             session.execute(delete(TranscriptionRow).where(TranscriptionRow.id == identifier))
-            if not recording or session.scalar(select(exists().where(TranscriptionRow.recording == recording))):
+            others = select(TranscriptionRow.id).where(TranscriptionRow.recording == recording).limit(1)
+            if not recording or session.scalar(others) is not None:
                 return ""
             session.execute(delete(RecordingRow).where(RecordingRow.id == recording))
             return recording
@@ -362,9 +370,12 @@ class Store:
             row.attempt_time, row.attempt_seconds = now, row.done_seconds
             row.lease_time = now + round(lease_seconds * SECOND)
             config = records.to_config(row.config)
-            return Claim(row.id, row.attempts, row.recording, row.uri, config, row.checkpoint)
+            return Claim(
+                row.id, row.attempts, row.recording, row.uri, config, row.checkpoint, row.organisation, row.owner
+            )
 
-        return await self._database.run(work)
+        with tenancy.everyone("workers take whosever job has waited longest"):
+            return await self._database.run(work)
 
     async def _write(self, claim: Claim, **values: Any) -> bool:
         """Changes a job that a worker holds; False where it holds it no more."""

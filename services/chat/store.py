@@ -16,9 +16,10 @@ from services.chat import records
 from services.chat.conversation import AttachmentInfo, Begun, Conversation, Draft, Message, Question, State
 from services.chat.models import Role, Usage
 from services.chat.tools import Transcript
-from services.mesh import paging
+from services.mesh import paging, tenancy
 from services.mesh.database import Database
 from services.mesh.errors import NotFound
+from services.mesh.tenancy import Owned
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 TITLE_LENGTH = 80
@@ -28,7 +29,7 @@ class Base(DeclarativeBase):
     """The tables of the chat service. Times are microseconds since 1970 in UTC: alike in every database, sortable."""
 
 
-class ConversationRow(Base):
+class ConversationRow(Owned, Base):
     """A conversation."""
 
     __tablename__ = "conversations"
@@ -41,7 +42,7 @@ class ConversationRow(Base):
     update_time: Mapped[int] = mapped_column(BigInteger)
 
 
-class MessageRow(Base):
+class MessageRow(Owned, Base):
     """A message. `seq` orders the messages of a conversation; the last four columns belong to generations."""
 
     __tablename__ = "messages"
@@ -103,7 +104,9 @@ def _found(session: Session, conversation_id: str) -> ConversationRow:
 
 
 class Store:
-    """Conversations and messages. Every method is one transaction; each raises StorageUnavailable where there is none.
+    """Conversations and messages, each person's own.
+
+    Every method is one transaction; each raises StorageUnavailable where there is none.
 
     Args:
         database: Where they are kept.
@@ -291,7 +294,8 @@ class Store:
             )
             return set(generations) - {g for g in session.scalars(going_on) if g is not None}
 
-        return await self._database.run(work)
+        with tenancy.everyone("a replica writes for whoever asked"):
+            return await self._database.run(work)
 
     async def interrupt_abandoned(self, stale_seconds: float, *, own: bool) -> int:
         """Marks answers that nobody writes any more as interrupted; returns how many.
@@ -313,7 +317,8 @@ class Store:
                 row.state = State.INTERRUPTED.value
             return len(rows)
 
-        return await self._database.run(work)
+        with tenancy.everyone("a replica that is gone wrote for whoever asked"):
+            return await self._database.run(work)
 
 
 def _title(text: str) -> str:

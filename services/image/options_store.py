@@ -11,15 +11,17 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from services.image.store import Base
+from services.mesh.context import MAX_OWNER
 from services.mesh.database import Database
+from services.mesh.tenancy import DEFAULT_OWNER, Owned
 
 
-class OptionsRow(Base):
+class OptionsRow(Owned, Base):
     """What an owner has set; `data` is a JSON object."""
 
     __tablename__ = "options"
 
-    owner: Mapped[str] = mapped_column(String(256), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(MAX_OWNER), primary_key=True, server_default=DEFAULT_OWNER)
     data: Mapped[str] = mapped_column(Text)
 
 

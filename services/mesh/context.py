@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 # Set by the gateway after authentication and forwarded between services; the gateway strips them from what comes in.
 IDENTITY_PREFIX = "x-parley-identity-"
 SUBJECT = IDENTITY_PREFIX + "subject"
+ORGANISATION = IDENTITY_PREFIX + "organisation"
 REQUEST_ID = "x-request-id"
 TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"
@@ -19,7 +20,7 @@ TRACESTATE = "tracestate"
 REST_PATH = "x-envoy-original-path"
 # A deadline further away than this is grpc's way of saying that there is none.
 FOREVER = 10 * 365 * 86400.0
-MAX_OWNER = 200
+MAX_OWNER, MAX_ORGANISATION = 200, 63
 """Characters that databases have room for."""
 
 
@@ -73,6 +74,18 @@ def owner() -> str:
     return subject if len(subject) <= MAX_OWNER else hashlib.sha256(subject.encode()).hexdigest()
 
 
+def organisation() -> str:
+    """The organisation that this call is made for, at most MAX_ORGANISATION characters of it.
+
+    "" where nobody is known. A longer name is told by its digest.
+    """
+    call = _current.get()
+    identity = dict(call.identity) if call is not None else {}
+    # Whoever says only the subject has said it, too.
+    name = identity.get(ORGANISATION) or identity.get(SUBJECT, "").rpartition("/")[0]
+    return name if len(name) <= MAX_ORGANISATION else hashlib.sha256(name.encode()).hexdigest()[:MAX_ORGANISATION]
+
+
 def enter(call: Call) -> None:
     """Makes a call the current one of this task. Each RPC runs in a task of its own, so nothing resets it."""
     _current.set(call)
@@ -120,6 +133,11 @@ def inbound(method: str, metadata: Iterable[tuple[str, str | bytes]], time_remai
     if time_remaining is not None and time_remaining < FOREVER:
         call.deadline = time.monotonic() + time_remaining
     return call
+
+
+def is_sampled(traceparent: str) -> bool:
+    """Whether a W3C traceparent says that its trace is recorded."""
+    return bool(traceparent) and int(traceparent[-2:], 16) & 1 == 1
 
 
 def outbound(call: Call | None) -> list[tuple[str, str]]:

@@ -17,13 +17,13 @@ from typing import TypeVar
 
 from alembic import command
 from alembic.config import Config
-from alembic.util import CommandError
+from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from services.mesh import telemetry
+from services.mesh import schema_versions, storage_metrics, telemetry, tenancy
 from services.mesh.errors import StorageUnavailable
 
 T = TypeVar("T")
@@ -77,8 +77,11 @@ class Database:
             self._engine = create_engine(
                 address, pool_pre_ping=True, pool_size=THREADS, connect_args={"connect_timeout": 5}
             )
+        tenancy.watch(self._engine)
         # SQLite has one writer at a time: more threads would only wait for each other's locks.
-        self._threads = ThreadPoolExecutor(1 if self._sqlite else THREADS, thread_name_prefix="database")
+        self._connections = 1 if self._sqlite else THREADS
+        self._threads = ThreadPoolExecutor(self._connections, thread_name_prefix="database")
+        storage_metrics.CONNECTIONS.inc(self._connections)
 
     @property
     def engine(self) -> Engine:
@@ -88,7 +91,8 @@ class Database:
     async def run(self, work: Callable[[Session], T]) -> T:
         """Runs a function in one transaction, in a worker thread; commits when it returns, rolls back when it raises.
 
-        Cancelling the awaiting task does not undo the transaction: it ends by itself, whole or not at all.
+        Cancelling the awaiting task does not undo the transaction: it ends by itself, whole or not at all. Rows of
+        tenants are those of the present scope; see services/mesh/tenancy.py.
 
         Args:
             work: Gets the session; what it returns must not be bound to it.
@@ -96,18 +100,27 @@ class Database:
         Raises:
             StorageUnavailable: The storage is full, locked, read-only or away; nothing was written.
         """
-        with telemetry.span("database.transaction"):
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._transaction, work)
+        with telemetry.span("database.transaction"), storage_metrics.ASKED.track_inprogress():
+            # Found out here: worker threads do not know which call they work for.
+            scope = tenancy.current()
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._transaction, work, scope)
 
-    def _transaction(self, work: Callable[[Session], T]) -> T:
-        with storage_faults(), Session(self._engine, expire_on_commit=False) as session, session.begin():
+    def _transaction(self, work: Callable[[Session], T], scope: tenancy.Scope | None) -> T:
+        with (
+            storage_metrics.connection(),
+            storage_faults(),
+            tenancy.TenantSession(self._engine, scope) as session,
+            session.begin(),
+        ):
             return work(session)
 
     async def migrate(self) -> None:
         """Brings the schema up to the newest revision. Several processes may do so at once: one does, the others wait.
 
+        A schema that a newer version brought further stays as it is: see services/mesh/schema_versions.py.
+
         Raises:
-            StorageUnavailable: The storage cannot be reached or written.
+            StorageUnavailable: The storage cannot be reached or written, or lacks what this version needs.
         """
         await asyncio.get_running_loop().run_in_executor(self._threads, self._migrate)
 
@@ -116,17 +129,17 @@ class Database:
         config.set_main_option("script_location", str(ENVIRONMENT))
         config.set_main_option("version_locations", str(self._migrations / "versions"))
         config.set_main_option("path_separator", "newline")
-        with storage_faults(), self._engine.begin() as connection:
+        with storage_faults(), tenancy.unwatched(self._engine.connect()) as connection, connection.begin():
             if not self._sqlite:
                 # SQLite's transaction already holds the file's one write lock.
                 connection.execute(text("SELECT pg_advisory_xact_lock(7270000)"))
             config.attributes["connection"] = connection
-            try:
-                command.upgrade(config, "head")
-            except CommandError as error:
-                raise StorageUnavailable(
-                    f"The database's schema is not one that this version knows: {error}"
-                ) from error
+            script = ScriptDirectory.from_config(config)
+            if revision := schema_versions.newer(connection, script):
+                log.warning("a newer version's schema, which this one works on", revision=revision)
+                return
+            command.upgrade(config, "head")
+            schema_versions.record(connection, script)
 
     async def ping(self) -> None:
         """Returns when the database answers. Raises StorageUnavailable otherwise."""
@@ -136,6 +149,7 @@ class Database:
         """Closes the connections and the threads."""
         await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
         self._engine.dispose()
+        storage_metrics.CONNECTIONS.dec(self._connections)
 
 
 @contextlib.contextmanager

@@ -12,9 +12,12 @@ from sqlalchemy import JSON, DateTime, String, Text, delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
+from services.mesh import tenancy
+from services.mesh.context import MAX_ORGANISATION
 from services.mesh.database import Database
 from services.mesh.errors import AlreadyExists, NotFound
 from services.mesh.sealing import Seal
+from services.mesh.tenancy import DEFAULT_ORGANISATION, Tenant
 from services.sql.schema import Dialect, Schema
 
 
@@ -32,11 +35,14 @@ class _Base(DeclarativeBase):
     """Tables of this service."""
 
 
-class _Row(_Base):
-    """A registered database."""
+class DatabaseRow(Tenant, _Base):
+    """A registered database; two organisations may have one of the same id each."""
 
     __tablename__ = "databases"
 
+    organisation: Mapped[str] = mapped_column(
+        String(MAX_ORGANISATION), primary_key=True, server_default=DEFAULT_ORGANISATION
+    )
     id: Mapped[str] = mapped_column(String(63), primary_key=True)
     display_name: Mapped[str] = mapped_column(String(200))
     description: Mapped[str] = mapped_column(Text)
@@ -104,7 +110,7 @@ class Store:
 
         def work(session: Session) -> None:
             session.add(
-                _Row(
+                DatabaseRow(
                     id=registered.id,
                     display_name=registered.display_name,
                     description=registered.description,
@@ -155,13 +161,14 @@ class Store:
 
         def work(session: Session) -> int:
             changed = 0
-            for row in session.scalars(select(_Row)):
+            for row in session.scalars(select(DatabaseRow)):
                 sealed = self._seal.renewed(row.url)
                 if sealed is not None:
                     row.url, changed = sealed, changed + 1
             return changed
 
-        return await self._database.run(work)
+        with tenancy.everyone("the key seals what everybody registered"):
+            return await self._database.run(work)
 
     async def get(self, identifier: str) -> Registered:
         """The database of that id. Raises NotFound, StorageUnavailable."""
@@ -193,7 +200,7 @@ class Store:
 
     async def list(self, after: str, count: int) -> list[Registered]:
         """At most `count` databases whose ids follow `after`, ordered by id. Raises StorageUnavailable."""
-        query = select(_Row).where(_Row.id > after).order_by(_Row.id).limit(count)
+        query = select(DatabaseRow).where(DatabaseRow.id > after).order_by(DatabaseRow.id).limit(count)
         return await self._database.run(lambda session: [_registered(row) for row in session.scalars(query)])
 
     async def remove(self, identifier: str) -> None:
@@ -201,13 +208,13 @@ class Store:
 
         def work(session: Session) -> None:
             _find(session, identifier)
-            session.execute(delete(_Row).where(_Row.id == identifier))
+            session.execute(delete(DatabaseRow).where(DatabaseRow.id == identifier))
 
         await self._database.run(work)
 
 
-def _find(session: Session, identifier: str) -> _Row:
-    row = session.get(_Row, identifier)
+def _find(session: Session, identifier: str) -> DatabaseRow:
+    row = session.scalar(select(DatabaseRow).where(DatabaseRow.id == identifier))
     if row is None:
         raise NotFound(f"databases/{identifier}")
     return row
@@ -217,7 +224,7 @@ def _schema(data: dict[str, Any] | str) -> Schema:
     return Schema.from_json(json.loads(data) if isinstance(data, str) else data)
 
 
-def _registered(row: _Row) -> Registered:
+def _registered(row: DatabaseRow) -> Registered:
     return Registered(
         row.id,
         row.display_name,

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from services.mesh import paging
+from services.mesh import authority, paging
 from services.mesh.errors import FieldViolation, InvalidArgument
 from services.sql.databases import Databases
 from services.sql.errors import SqlRejected
@@ -149,8 +149,14 @@ class Feedback:
         found = await self._store.page(database, state, before, size + 1)
         last = found[size - 1] if len(found) > size else None
         following = paging.token(last.created, last.example.id) if last is not None else ""
+        return [*await self._shown(database, schema, found[:size])], following
+
+    async def _shown(self, database: str, schema: Schema, found: Sequence[Stored]) -> Sequence[Stored]:
+        """What the caller may see of some examples; under a database role, approved ones about what it may read."""
         book = await self._knowledge.book(database, schema)
-        return [_marked(item, book.outdated) for item in found[:size]], following
+        if authority.current().persona(database):
+            return [item for item in found if item.example.id in book.by_id]
+        return [_marked(item, book.outdated) for item in found]
 
     async def update(
         self, database: str, identifier: str, question: str, sql: str, state: State | None, comment: str
@@ -208,11 +214,19 @@ class Feedback:
         before: tuple[datetime, str] | None = None
         while True:
             found = await self._store.page(database, None, before, _EXPORTED)
-            if found:
-                yield "".join(map(_line, found)).encode()
+            shown = await self._exported(database, found)
+            if shown:
+                yield "".join(map(_line, shown)).encode()
             if len(found) < _EXPORTED:
                 return
             before = found[-1].created, found[-1].example.id
+
+    async def _exported(self, database: str, found: Sequence[Stored]) -> Sequence[Stored]:
+        """Examples as they are stored; under a database role those of `_shown`."""
+        if not found or not authority.current().persona(database):
+            return found
+        schema, _read = await self._databases.schema(database)
+        return await self._shown(database, schema, found)
 
     async def _try(self, database: str, sql: str, schema: Schema, field: str) -> None:
         """Lets a statement run for a single row. Raises what running it raises."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from services.mesh import context, paging, telemetry
+from services.mesh import authority, context, paging, telemetry
 from services.mesh.errors import StorageUnavailable
 from services.sql.knowledge.history_store import Asked, HistoryStore, Outcome, Statistics
 from services.sql.query import GeneratedQuery
@@ -22,11 +21,9 @@ _SWEEP = timedelta(hours=1)
 
 
 def caller() -> str:
-    """Who makes the present call, as a digest of the identity that came with it; empty where nobody is known."""
-    call = context.current()
-    if call is None or not call.identity:
-        return ""
-    return hashlib.sha256(json.dumps(sorted(call.identity)).encode()).hexdigest()
+    """Who makes the present call, as a digest of the subject; empty where nobody is known."""
+    owner = context.owner()
+    return hashlib.sha256(owner.encode()).hexdigest() if owner else ""
 
 
 class History:
@@ -87,8 +84,12 @@ class History:
         return found[:size], paging.token(found[size - 1].created, found[size - 1].id) if len(found) > size else ""
 
     async def statistics(self, database: str, days: int) -> Statistics:
-        """What everybody asked and said in the last days; 30 where `days` is 0."""
-        return await self._store.statistics(database, self._clock() - timedelta(days=days or DEFAULT_DAYS))
+        """What everybody asked and said in the last days; 30 where `days` is 0.
+
+        Under a database role without the words that nobody understood: they may be values that the role does not see.
+        """
+        found = await self._store.statistics(database, self._clock() - timedelta(days=days or DEFAULT_DAYS))
+        return replace(found, unknown_words=()) if authority.current().persona(database) else found
 
 
 class Entry:

@@ -10,9 +10,12 @@ from enum import StrEnum
 from sqlalchemy import JSON, DateTime, Float, String, Text, delete, func, select, tuple_
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from services.mesh import tenancy
 from services.mesh.database import Database
 from services.mesh.errors import NotFound
-from services.sql.knowledge.knowledge_store import DATABASES, ExampleRow, KnowledgeBase, VerdictRow
+from services.mesh.tenancy import Tenant
+from services.sql.knowledge.knowledge_store import ExampleRow, KnowledgeBase, VerdictRow
+from services.sql.store import DatabaseRow
 
 COMMON_WORDS = 20
 # Refusals that statistics look at for words that found no home, the newest first.
@@ -29,7 +32,7 @@ class Outcome(StrEnum):
     FAILED = "FAILED"
 
 
-class QueryRow(KnowledgeBase):
+class QueryRow(Tenant, KnowledgeBase):
     """A question that somebody asked."""
 
     __tablename__ = "queries"
@@ -100,7 +103,7 @@ class HistoryStore:
         """Stores a query, or what became of it. Nothing is stored for a database that was forgotten meanwhile."""
 
         def work(session: Session) -> None:
-            if session.execute(select(DATABASES.c.id).where(DATABASES.c.id == asked.database)).first() is None:
+            if session.scalar(select(DatabaseRow.id).where(DatabaseRow.id == asked.database)) is None:
                 return
             row = session.get(QueryRow, asked.id) or QueryRow(id=asked.id, verdict="")
             row.database, row.person, row.question = asked.database, asked.person, asked.question
@@ -142,9 +145,9 @@ class HistoryStore:
 
     async def forget(self, before: datetime) -> None:
         """Forgets queries that are older."""
-        await self._database.run(
-            lambda session: session.execute(delete(QueryRow).where(QueryRow.created < _naive(before)))
-        )
+        old = delete(QueryRow).where(QueryRow.created < _naive(before))
+        with tenancy.everyone("nobody's questions are remembered for longer"):
+            await self._database.run(lambda session: session.execute(old))
 
     async def statistics(self, database: str, since: datetime) -> Statistics:
         """Counts what was asked and judged since then, by everybody, and the examples that there are now."""

@@ -9,7 +9,8 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from services.mesh import telemetry
+from services.mesh import authority, telemetry, tenancy
+from services.mesh.authority import Persona
 from services.sql.examples.domains import Domains
 from services.sql.examples.examples import MAX_EXAMPLES, Example, ExampleIndex, Prepared, State, prepare
 from services.sql.examples.recall import Recall
@@ -68,28 +69,34 @@ class Knowledge:
 
     def __init__(self, store: KnowledgeStore) -> None:
         self._store = store
-        self._cache: OrderedDict[str, _Cached] = OrderedDict()
-        self._building: dict[str, asyncio.Lock] = {}
+        self._cache: OrderedDict[tuple[str, Persona], _Cached] = OrderedDict()
+        self._building: dict[tuple[str, Persona], asyncio.Lock] = {}
 
     async def book(self, database: str, schema: Schema) -> Book:
         """The examples of a database as they are now. Raises StorageUnavailable.
+
+        Under a database role only approved ones count: others may hold values of rows that the role does not see.
 
         Args:
             database: Its id.
             schema: Its schema; examples that do not fit it are left out.
         """
-        async with self._building.setdefault(database, asyncio.Lock()):
+        persona = authority.current().persona(database)
+        key = (tenancy.key(database), persona)
+        async with self._building.setdefault(key, asyncio.Lock()):
             version = await self._store.version(database)
-            known = self._cache.get(database)
+            known = self._cache.get(key)
             if known is None or known.version != version or known.schema is not schema:
                 stored = await self._store.all(database, MAX_EXAMPLES)
+                if persona:
+                    stored = [item for item in stored if item.example.state is State.APPROVED]
                 blocked = await self._store.blocked(database)
                 known = await asyncio.to_thread(_built, version, schema, stored, blocked, known)
-                self._cache[database] = known
+                self._cache[key] = known
                 while len(self._cache) > CACHED_BOOKS:
                     gone, _ = self._cache.popitem(last=False)
                     self._building.pop(gone, None)
-            self._cache.move_to_end(database)
+            self._cache.move_to_end(key)
             return known.book
 
     async def used(self, identifiers: Sequence[str]) -> None:

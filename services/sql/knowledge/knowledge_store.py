@@ -10,11 +10,8 @@ from uuid import uuid4
 from sqlalchemy import (
     BigInteger,
     Boolean,
-    Column,
     DateTime,
-    MetaData,
     String,
-    Table,
     Text,
     case,
     delete,
@@ -27,14 +24,16 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from services.mesh.database import Database
 from services.mesh.errors import AlreadyExists, NotFound
+from services.mesh.tenancy import Tenant
 from services.sql.examples.examples import Example, State
+from services.sql.store import DatabaseRow
 
 
 class KnowledgeBase(DeclarativeBase):
     """Tables of what is known about databases; each row goes with its database (0003_knowledge.py)."""
 
 
-class ExampleRow(KnowledgeBase):
+class ExampleRow(Tenant, KnowledgeBase):
     """An example."""
 
     __tablename__ = "examples"
@@ -52,7 +51,7 @@ class ExampleRow(KnowledgeBase):
     use_count: Mapped[int] = mapped_column(BigInteger)
 
 
-class VerdictRow(KnowledgeBase):
+class VerdictRow(Tenant, KnowledgeBase):
     """What one person thinks of one statement as the answer to one question: the last thing that they said."""
 
     __tablename__ = "verdicts"
@@ -89,10 +88,6 @@ class Version:
     changed: datetime | None
     verdicts: int
     judged: datetime | None
-
-
-DATABASES = Table("databases", MetaData(), Column("id", String(63), primary_key=True))
-"""The registered databases, for their locks; services/sql/store.py keeps them."""
 
 
 class KnowledgeStore:
@@ -276,7 +271,7 @@ def _add(session: Session, database: str, made: Stored) -> tuple[Stored, bool]:
 def _lock(session: Session, database: str) -> None:
     """Lets writers about one database wait for each other. Raises NotFound where it is gone."""
     # SQLite has one writer anyway and leaves the clause out; PostgreSQL locks the row until the transaction ends.
-    query = select(DATABASES.c.id).where(DATABASES.c.id == database).with_for_update(key_share=True)
+    query = select(DatabaseRow.id).where(DatabaseRow.id == database).with_for_update(key_share=True)
     if session.execute(query).first() is None:
         raise NotFound(f"databases/{database}")
 

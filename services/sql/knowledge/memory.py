@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
-from services.sql.errors import QuestionNotUnderstood, SqlFailed, SqlTimeout
+from services.sql.errors import NotOpen, QuestionNotUnderstood, SqlFailed, SqlTimeout
 from services.sql.knowledge import learned
 from services.sql.knowledge.history import Entry, History
 from services.sql.knowledge.history_store import Outcome
@@ -91,7 +91,7 @@ class Memory:
         entry = self._history.begin(database, question, engine)
         try:
             yield entry
-        except QuestionNotUnderstood as error:
+        except (QuestionNotUnderstood, NotOpen) as error:
             words = error.metadata.get("unknown_words", "")
             await entry.ended(Outcome.REFUSED, tuple(word for word in words.split(",") if word))
             raise

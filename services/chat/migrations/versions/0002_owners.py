@@ -1,0 +1,36 @@
+"""Whose conversations are whose.
+
+What is there belongs to the first user of the organisation that the first start makes, and so does what processes of
+the version before write meanwhile: they know of no others.
+
+Revision ID: 0002
+Revises: 0001
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+TABLES = ("conversations", "messages")
+
+
+def upgrade() -> None:
+    """Adds the columns; on SQLite too without making the tables anew."""
+    for table in TABLES:
+        op.add_column(table, sa.Column("organisation", sa.String(63), nullable=False, server_default="default"))
+        op.add_column(table, sa.Column("owner", sa.String(200), nullable=False, server_default="default/admin"))
+    op.create_index("conversations_by_owner", "conversations", ["organisation", "owner", "update_time", "id"])
+
+
+def downgrade() -> None:
+    """Drops them."""
+    op.drop_index("conversations_by_owner", "conversations")
+    for table in TABLES:
+        op.drop_column(table, "owner")
+        op.drop_column(table, "organisation")
