@@ -1,7 +1,7 @@
 """Fills the folder that Envoy runs in: bootstrap, listener, clusters, endpoints and the files they name.
 
-The listener is the committed file, byte for byte, except where `bind` replaces its address line; what differs from one
-deployment to the next is in eds/.
+The listener is the committed file, byte for byte, except where `bind` replaces its address line and `configured` the
+lines that it marks as settings; what differs from one deployment to the next besides is in eds/.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from gateway import security
+from gateway.settings import GatewaySettings
+
 HERE = Path(__file__).resolve().parent
-SERVICES = ("chat", "sql", "asr", "image")
+SERVICES = ("chat", "sql", "asr", "image", "identity")
 """The clusters of clusters.yaml: one for each service, each with an endpoint file of its own."""
-FILES = ("clusters.yaml", "facade_errors.lua", "index.html", "openapi.json", "parley.binpb", "too_large.lua")
+FILES = ("facade_errors.lua", "index.html", "openapi.json", "parley.binpb", "too_large.lua")
 ADDRESS_LINE = re.compile(r"^( *)socket_address: \{ address: \S+, port_value: \d+ \}$", re.MULTILINE)
 
 
@@ -55,6 +58,25 @@ def bind(text: str, address: Endpoint) -> str:
     return replaced
 
 
+def configured(text: str, lines: Mapping[str, str]) -> str:
+    """A file's text with other lines after the marks `# setting: <name>`; nothing else changes.
+
+    Args:
+        text: Of the listener or bootstrap.
+        lines: What to put there, by the names in the marks, without indentation.
+
+    Raises:
+        ValueError: There is no such mark, or more than one.
+    """
+    for name, line in lines.items():
+        # What begins an entry of a list still does. Backslashes are no references to groups.
+        mark = re.compile(rf"^( *# setting: {name}\n *(?:- )?)\S.*$", re.MULTILINE)
+        text, count = mark.subn(rf"\g<1>{line.replace(chr(92), 2 * chr(92))}", text)
+        if count != 1:
+            raise ValueError(f"expected one mark of {name}, found {count}")
+    return text
+
+
 def endpoints(cluster: str, addresses: Sequence[Endpoint]) -> str:
     """The endpoint file (EDS) of a cluster; JSON, which is YAML too."""
     members = [
@@ -74,6 +96,7 @@ def write(
     *,
     listen: Endpoint | None = None,
     admin: Endpoint | None = None,
+    settings: GatewaySettings | None = None,
 ) -> None:
     """Fills `folder`, which is made if absent, for an Envoy that runs in it.
 
@@ -82,16 +105,24 @@ def write(
         services: The addresses of each of SERVICES.
         listen: Where the gateway listens; as the committed file says (0.0.0.0:8080) when None.
         admin: Where Envoy's admin interface listens; as the committed file says (127.0.0.1:9901) when None.
+        settings: What the gateway is told; the defaults when None.
 
     Raises:
         KeyError: A service has no addresses.
     """
+    settings = settings or GatewaySettings()
     (folder / "eds").mkdir(parents=True, exist_ok=True)
     for name in FILES:
         shutil.copyfile(HERE / name, folder / name)
+    lines = {"listener.yaml": security.listener(settings), "bootstrap.yaml": security.bootstrap(settings)}
     for name, address in (("listener.yaml", listen), ("bootstrap.yaml", admin)):
-        text = (HERE / name).read_text()
+        text = configured((HERE / name).read_text(), lines[name])
         (folder / name).write_text(text if address is None else bind(text, address))
+    (folder / "clusters.yaml").write_text(
+        security.clusters(configured((HERE / "clusters.yaml").read_text(), security.collector(settings)), settings)
+    )
+    for name, text in security.secrets(settings).items():
+        (folder / name).write_text(text)
     for service in SERVICES:
         move_endpoints(folder, service, services[service])
 

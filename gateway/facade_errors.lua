@@ -52,7 +52,8 @@ function envoy_on_response(handle)
   if status ~= nil then
     -- The façade wrote the error itself and says which HTTP status it goes with.
     headers:remove("x-parley-http-status")
-    headers:replace(":status", status)
+    -- Who calls the façade by gRPC gets the body as it is: a gRPC answer with another status than 200 is none.
+    if not string.find(headers:get("content-type") or "", "^application/grpc") then headers:replace(":status", status) end
     return
   end
   status = headers:get(":status")

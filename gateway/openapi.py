@@ -21,6 +21,7 @@ from google.protobuf import descriptor_pb2 as pb
 
 from buf.validate import validate_pb2
 from gateway import config
+from parley.options.v1 import options_pb2
 
 HERE = Path(__file__).resolve().parent
 TARGET = HERE / "openapi.json"
@@ -52,6 +53,18 @@ WELL_KNOWN: dict[str, Json] = {
         "additionalProperties": True,
     },
 }
+SCHEMES: Json = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key (sk-parley-…) or an access token."},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "An API key."},
+    "basic": {"type": "http", "scheme": "basic", "description": "An API key as the password; any user."},
+}
+REFUSALS = {
+    "401": ("NotAuthenticated", "There is no credential, or it is not valid.", ("WWW-Authenticate",)),
+    "403": ("NotAllowed", "The credential does not have the scope, or its user not the right.", ()),
+    "429": ("TooMany", "A limit is used up: of the caller's tier, or of the address's requests.", ("Retry-After",)),
+    "503": ("Unavailable", "What answers, or decides who may ask, cannot be reached now.", ("Retry-After",)),
+}
+"""Answers that every operation may have: their names, what they mean, the headers that say what would help."""
 FIELD, NESTED, ENUM, METHOD, VALUE = 2, 3, 5, 2, 2  # field numbers that make up source paths
 
 
@@ -149,14 +162,14 @@ class Document:
             },
             "servers": [{"url": "/"}],
             "tags": tags,
+            "security": [{name: []} for name in SCHEMES],
             "paths": dict(sorted(paths.items())),
             "components": {
+                "securitySchemes": SCHEMES,
                 "schemas": dict(sorted(self._schemas.items())),
                 "responses": {
-                    "Error": {
-                        "description": "It failed; `details` hold an ErrorInfo with the reason.",
-                        "content": {"application/json": {"schema": error}},
-                    }
+                    "Error": _response("It failed; `details` hold an ErrorInfo with the reason.", error),
+                    **{name: _response(text, error, headers) for name, text, headers in REFUSALS.values()},
                 },
             },
         }
@@ -169,15 +182,18 @@ class Document:
             if verb is None or not getattr(rule, verb).startswith(PREFIX):
                 continue
             path, bound = _path(getattr(rule, verb))
-            yield path, verb, self._operation(service, method, rule.body, bound)
+            yield path, verb, self._operation(service, method, rule, bound)
 
     def _operation(
-        self, service: pb.ServiceDescriptorProto, method: pb.MethodDescriptorProto, body: str, bound: dict[str, str]
+        self, service: pb.ServiceDescriptorProto, method: pb.MethodDescriptorProto, rule: Any, bound: dict[str, str]
     ) -> Json:
         """The operation of an RPC."""
+        body = rule.body
+        # The stubs type extensions for one of the two implementations of descriptors.
+        access: Any = method.options.Extensions[options_pb2.access]  # type: ignore[index]
         comment = self._contracts.comments[f"{service.name}.{method.name}"]
-        output = {"schema": self._reference(method.output_type)}
-        kind = "application/x-ndjson" if method.server_streaming else "application/json"
+        if access.scope:
+            comment = f"{comment} Needs the scope `{access.scope}`."
         operation: Json = {
             "operationId": f"{service.name}_{method.name}",
             "summary": re.split(r"(?<=[.!?:]) ", comment)[0].rstrip(".:"),
@@ -185,19 +201,27 @@ class Document:
             "tags": [service.name],
             "parameters": [*self._path_parameters(bound), *self._query(method.input_type, body, bound)],
             "responses": {
-                "200": {
-                    "description": "JSON objects, one a line." if method.server_streaming else "It worked.",
-                    "content": {kind: output},
-                },
+                "200": self._answer(method, rule.response_body),
+                **{status: {"$ref": f"#/components/responses/{name}"} for status, (name, *_) in REFUSALS.items()},
                 "default": {"$ref": "#/components/responses/Error"},
             },
         }
+        if access.public:
+            operation["security"] = []
         if body:
             operation["requestBody"] = {
                 "required": True,
                 "content": {"application/json": {"schema": self._body(method.input_type, body, bound)}},
             }
         return operation
+
+    def _answer(self, method: pb.MethodDescriptorProto, response_body: str) -> Json:
+        """The response of a call that worked; bytes where the RPC answers with a body of its own."""
+        if response_body:
+            return {"description": "The bytes; content-type says what they are.", "content": {"*/*": {"schema": {}}}}
+        kind = "application/x-ndjson" if method.server_streaming else "application/json"
+        text = "JSON objects, one a line." if method.server_streaming else "It worked."
+        return {"description": text, "content": {kind: {"schema": self._reference(method.output_type)}}}
 
     def _path_parameters(self, bound: dict[str, str]) -> Iterator[Json]:
         """The parameters of a path."""
@@ -281,6 +305,14 @@ class Document:
         if field_behavior_pb2.INPUT_ONLY in behaviour:
             schema["writeOnly"] = True
         return schema
+
+
+def _response(description: str, schema: Json, headers: tuple[str, ...] = ()) -> Json:
+    """A response whose body is an error."""
+    response: Json = {"description": description, "content": {"application/json": {"schema": schema}}}
+    if headers:
+        response["headers"] = {name: {"schema": {"type": "string"}} for name in headers}
+    return response
 
 
 def _bounds(rules: Any) -> Json:

@@ -1,6 +1,6 @@
 """Services whose answers are scripted by what the request says, on the real chassis.
 
-    python -m tests.gateway.scripted HOST:PORT
+    python -m tests.gateway.scripted HOST:PORT [CERTIFICATE KEY AUTHORITY]
 
 Names and texts that begin with `error-CODE` end the call with that gRPC code.
 """
@@ -271,4 +271,8 @@ def bound() -> list[server.Bound]:
 
 
 if __name__ == "__main__":
-    server.run(server.serve(settings.ServiceSettings(listen=sys.argv[1], drain_seconds=0), bound()))
+    names = ("listen", "tls_certificate_file", "tls_key_file", "tls_ca_file")
+    given = settings.ServiceSettings.model_validate(
+        {"drain_seconds": 0, **dict(zip(names, sys.argv[1:], strict=False))}
+    )
+    server.run(server.serve(given, bound()))

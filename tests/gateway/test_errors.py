@@ -18,7 +18,7 @@ from parley.chat.v1 import chat_pb2, chat_pb2_grpc
 from services.mesh.openai import TYPES
 from services.mesh.status import HTTP
 from tests.conftest import free_port
-from tests.gateway.conftest import Gateway, answers, envoy, scripted, wait_for
+from tests.gateway.conftest import Gateway, Identity, answers, envoy, scripted, wait_for
 
 CODES = [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
 INFO = "type.googleapis.com/google.rpc.ErrorInfo"
@@ -113,7 +113,7 @@ def test_an_unknown_query_parameter_is_named(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/nothing", "/api/v1/nothing", "/api/v1", "/api/v1/databases/shop:drop", "/api/v1/models/x"]
+    "path", ["/nothing", "/api/v1/nothing", "/api/v1", "/api/v1/databases/shop/drop", "/api/v1/models/x"]
 )
 def test_unknown_paths_are_told_in_json(client: httpx.Client, path: str) -> None:
     body = native(client.post(path), 404, grpc.StatusCode.NOT_FOUND)
@@ -173,9 +173,12 @@ def test_a_header_with_an_underscore_is_refused(client: httpx.Client) -> None:
     native(client.get("/api/v1/models", headers={"x_parley_user": "admin"}), 400, grpc.StatusCode.INVALID_ARGUMENT)
 
 
-def test_a_service_that_is_down_is_told_and_used_again_when_it_is_back(tmp_path: Path) -> None:
+def test_a_service_that_is_down_is_told_and_used_again_when_it_is_back(tmp_path: Path, identity: Identity) -> None:
     port = free_port()
-    with envoy(tmp_path, port) as gateway, httpx.Client(base_url=gateway.url) as client:
+    with (
+        envoy(tmp_path, port, identity) as gateway,
+        httpx.Client(base_url=gateway.url, headers=gateway.bearer) as client,
+    ):
         answer = client.get("/api/v1/models")
         body = native(answer, 503, grpc.StatusCode.UNAVAILABLE)
         assert answer.headers["retry-after"] == "1"
@@ -186,7 +189,7 @@ def test_a_service_that_is_down_is_told_and_used_again_when_it_is_back(tmp_path:
         assert facade.headers["retry-after"] == "1"
         assert client.get("/healthz").status_code == 200
         assert client.get("/healthz/chat").status_code == 503
-        with grpc.insecure_channel(gateway.address) as channel:
+        with gateway.channel() as channel:
             with pytest.raises(grpc.RpcError) as caught:
                 chat_pb2_grpc.ChatServiceStub(channel).ListModels(chat_pb2.ListModelsRequest())
             assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
@@ -196,12 +199,13 @@ def test_a_service_that_is_down_is_told_and_used_again_when_it_is_back(tmp_path:
             wait_for(lambda: answers(f"{gateway.url}/healthz/chat"), 10, "health")
 
 
-def test_a_service_that_dies_within_a_call_is_told(tmp_path: Path) -> None:
+def test_a_service_that_dies_within_a_call_is_told(tmp_path: Path, identity: Identity) -> None:
     port = free_port()
-    with envoy(tmp_path, port) as gateway, scripted(port, tmp_path / "services.log") as services:
+    with envoy(tmp_path, port, identity) as gateway, scripted(port, tmp_path / "services.log") as services:
         wait_for(lambda: answers(f"{gateway.url}/healthz/chat"), 20, "health")
         url = f"{gateway.url}/v1/chat/completions"
-        with httpx.stream("POST", url, json={"model": "forever", "stream": True}) as answer:
+        body = {"model": "forever", "stream": True}
+        with httpx.stream("POST", url, json=body, headers=gateway.bearer) as answer:
             parts = answer.iter_bytes()
             next(parts)
             services.kill()
@@ -211,12 +215,16 @@ def test_a_service_that_dies_within_a_call_is_told(tmp_path: Path) -> None:
 
 
 def test_no_answer_is_logged_with_its_body(gateway: Gateway, client: httpx.Client) -> None:
-    client.post("/v1/chat/completions", json={"model": "x", "secret": "very-private"}, headers={"authorization": "k3y"})
+    client.post("/v1/chat/completions", json={"model": "x", "secret": "very-private"})
+    client.get("/v1/models/x", headers={"authorization": "Bearer k3y"})
     client.get("/api/v1/conversations/missing")
+    client.get("/nothing?filter=pr1vate")
     wait_for(lambda: "/api/v1/conversations/missing" in gateway.log.read_text(), 15, "the access log")
     text = gateway.log.read_text()
     assert "very-private" not in text
     assert "k3y" not in text
+    assert gateway.key not in text
+    assert "pr1vate" not in text
     record = next(json.loads(line) for line in text.splitlines() if "conversations/missing" in line)
     assert (record["status"], record["method"]) == (404, "GET")
     assert record["request_id"]

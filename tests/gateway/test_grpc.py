@@ -19,11 +19,11 @@ from parley.asr.v1 import asr_pb2, asr_pb2_grpc
 from parley.chat.v1 import chat_pb2, chat_pb2_grpc
 from parley.sql.v1 import sql_pb2, sql_pb2_grpc
 from tests.conftest import free_port
-from tests.gateway.conftest import Gateway, answers, envoy, scripted, wait_for
+from tests.gateway.conftest import Gateway, Identity, answers, envoy, scripted, wait_for
 
 
 def test_calls_of_every_kind_pass(gateway: Gateway) -> None:
-    with grpc.insecure_channel(gateway.address) as channel:
+    with gateway.channel() as channel:
         database = sql_pb2_grpc.SqlServiceStub(channel).GetDatabase(sql_pb2.GetDatabaseRequest(name="databases/shop"))
         assert database.database.name == "databases/shop"
         request = chat_pb2.SendMessageRequest(conversation="conversations/42", text="hello")
@@ -32,13 +32,13 @@ def test_calls_of_every_kind_pass(gateway: Gateway) -> None:
 
 
 def test_a_large_message_passes(gateway: Gateway) -> None:
-    with grpc.insecure_channel(gateway.address) as channel:
+    with gateway.channel() as channel:
         heard = asr_pb2_grpc.SpeechRecognitionStub(channel).Recognize(asr_pb2.RecognizeRequest(audio=b"x" * 64_000_000))
         assert heard.transcript.text == "64000000"
 
 
 def test_an_unknown_method_is_unimplemented(gateway: Gateway) -> None:
-    with grpc.insecure_channel(gateway.address) as channel:
+    with gateway.channel() as channel:
         call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/parley.unknown.v1.Service/Method")
         with pytest.raises(grpc.RpcError) as caught:
             call(b"")
@@ -47,7 +47,7 @@ def test_an_unknown_method_is_unimplemented(gateway: Gateway) -> None:
 
 
 def test_the_clients_deadline_reaches_the_service(gateway: Gateway) -> None:
-    with grpc.insecure_channel(gateway.address) as channel:
+    with gateway.channel() as channel:
         request = chat_pb2.SendMessageRequest(conversation="conversations/42", text="forever")
         with pytest.raises(grpc.RpcError) as caught:
             list(chat_pb2_grpc.ChatServiceStub(channel).SendMessage(request, timeout=0.5))
@@ -55,7 +55,7 @@ def test_the_clients_deadline_reaches_the_service(gateway: Gateway) -> None:
 
 
 def test_health_and_reflection_answer(gateway: Gateway) -> None:
-    with grpc.insecure_channel(gateway.address) as channel:
+    with gateway.channel() as channel:
         health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
         assert health.status == health_pb2.HealthCheckResponse.SERVING
         request = reflection_pb2.ServerReflectionRequest(list_services="")
@@ -86,11 +86,12 @@ def test_grpc_web_is_spoken(client: httpx.Client, text: bool) -> None:
     assert b"grpc-status:0" in data[5 + length :]
 
 
-def test_draining_lets_calls_in_flight_end(tmp_path: Path) -> None:
+def test_draining_lets_calls_in_flight_end(tmp_path: Path, identity: Identity) -> None:
     port = free_port()
-    with scripted(port, tmp_path / "services.log"), envoy(tmp_path, port) as own:
+    with scripted(port, tmp_path / "services.log"), envoy(tmp_path, port, identity) as own:
         wait_for(lambda: answers(f"{own.url}/healthz/chat"), 20, "health")
-        with httpx.stream("POST", f"{own.url}/v1/chat/completions", json={"model": "x", "stream": True}) as answer:
+        url, body = f"{own.url}/v1/chat/completions", {"model": "x", "stream": True}
+        with httpx.stream("POST", url, json=body, headers=own.bearer) as answer:
             parts = answer.iter_text()
             first = next(parts)
             drained: list[float] = []
