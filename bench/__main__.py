@@ -13,6 +13,7 @@ import sys
 BENCHMARKS = {
     "gateway": "a unary RPC through Envoy against a bare grpc.aio server",
     "stack": "time until everything is ready, memory of the idle stack",
+    "certificates": "a call between services with certificates on both sides against plaintext",
     "identity": "may this request pass: in process and over gRPC, with few keys and with 100,000",
     "chat": "chat completions through the whole path against LiteLLM and FastAPI; time to first token",
     "providers": "aiohttp against the openai package, as a client of a model provider",

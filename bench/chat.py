@@ -24,6 +24,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from bench import guard
 from deploy.local import ports
 from gateway import config
 
@@ -67,10 +68,10 @@ def process(
                 started.wait()
 
 
-def wait_for(url: str, log: Path, seconds: float = 90.0) -> None:
+def wait_for(url: str, log: Path, seconds: float = 90.0, key: str = "sk-bench") -> None:
     """Returns when a chat completion is answered; says what the log says when it is not."""
     body = json.dumps({"model": "canned", "messages": [{"role": "user", "content": "hi"}]}).encode()
-    headers = {"Content-Type": "application/json", "Authorization": "Bearer sk-bench"}
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
     last: object = None
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -98,8 +99,8 @@ def upstream() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def parley(folder: Path, provider: str) -> Iterator[str]:
-    """Envoy and the chat service; yields the gateway's URL."""
+def parley(folder: Path, provider: str) -> Iterator[tuple[str, str]]:
+    """Envoy, the chat service and identity; yields the gateway's URL and a key."""
     gateway, admin, chat, metrics, nobody = ports.free(5)
     settings = [{"name": "canned", "base_url": provider, "api_key": "sk-bench", "models": ["canned"]}]
     environment = {
@@ -111,13 +112,21 @@ def parley(folder: Path, provider: str) -> Iterator[str]:
     envoy = folder / "envoy"
     addresses = {name: [config.Endpoint("127.0.0.1", chat if name == "chat" else nobody)] for name in config.SERVICES}
     loopback = "127.0.0.1"
-    config.write(envoy, addresses, listen=config.Endpoint(loopback, gateway), admin=config.Endpoint(loopback, admin))
+    config.write(
+        envoy,
+        addresses,
+        listen=config.Endpoint(loopback, gateway),
+        admin=config.Endpoint(loopback, admin),
+        settings=guard.GATEWAY,
+    )
     with (
+        guard.identity(folder) as asked,
         process([sys.executable, "-m", "services.chat"], folder / "chat.log", environment=environment),
         process(list(config.command(workers=1)), folder / "envoy.log", cwd=envoy),
     ):
-        wait_for(f"http://127.0.0.1:{gateway}", folder / "chat.log")
-        yield f"http://127.0.0.1:{gateway}"
+        config.move_endpoints(envoy, "identity", [asked.endpoint])
+        wait_for(f"http://127.0.0.1:{gateway}", folder / "chat.log", key=asked.key)
+        yield f"http://127.0.0.1:{gateway}", asked.key
 
 
 def install_others() -> None:
@@ -159,8 +168,8 @@ def litellm(folder: Path, provider: str) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-def load(url: str, seconds: float, *, connections: int = 16, stream: bool = False) -> dict[str, Any]:
-    """Measures one target for a while. Ends the program where it answers with errors."""
+def load(url: str, seconds: float, key: str, *, connections: int = 16, stream: bool = False) -> dict[str, Any]:
+    """Measures one target for a while, with a key that Parley wants. Ends the program where it answers with errors."""
     command = [
         sys.executable,
         "-m",
@@ -171,33 +180,36 @@ def load(url: str, seconds: float, *, connections: int = 16, stream: bool = Fals
         "--connections",
         str(connections),
     ]
-    done = subprocess.run([*command, *["--stream"] * stream], cwd=ROOT, check=True, capture_output=True, text=True)
+    if stream:
+        command.append("--stream")
+    environment = os.environ | {"PARLEY_API_KEY": key}
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
     result: dict[str, Any] = json.loads(done.stdout)
     if result["errors"]:
         raise SystemExit(f"{url}: {result['errors']} errors, for example {result['example']}")
     return result
 
 
-def rates(targets: Mapping[str, str], seconds: float, rounds: int) -> dict[str, float]:
+def rates(targets: Mapping[str, str], seconds: float, rounds: int, key: str) -> dict[str, float]:
     """The median requests/s of each target over alternating rounds; the first, short one only warms up."""
     found: dict[str, list[float]] = {name: [] for name in targets}
     for name, url in targets.items():
-        load(url + COMPLETIONS, 1.0)
+        load(url + COMPLETIONS, 1.0, key)
         print(f"  warm: {name}")
     for number in range(rounds):
         for name, url in targets.items():
-            rate = load(url + COMPLETIONS, seconds)["rate"]
+            rate = load(url + COMPLETIONS, seconds, key)["rate"]
             found[name].append(rate)
             print(f"  round {number + 1}: {name:10} {rate:8.0f} requests/s")
     return {name: statistics.median(values) for name, values in found.items()}
 
 
-def first_token(targets: Mapping[str, str], seconds: float, rounds: int) -> dict[str, float]:
+def first_token(targets: Mapping[str, str], seconds: float, rounds: int, key: str) -> dict[str, float]:
     """The median milliseconds to the first token of a stream, one connection, alternating rounds."""
     found: dict[str, list[float]] = {name: [] for name in targets}
     for _round in range(rounds):
         for name, url in targets.items():
-            found[name].append(load(url, seconds, connections=1, stream=True)["median_ms"])
+            found[name].append(load(url, seconds, key, connections=1, stream=True)["median_ms"])
     return {name: statistics.median(values) for name, values in found.items()}
 
 
@@ -206,22 +218,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=3.0, help="length of a round")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--gateway", help="a gateway that runs already")
+    parser.add_argument("--gateway", help="a gateway that runs already; PARLEY_API_KEY has a key")
     parser.add_argument("--alone", action="store_true", help="without LiteLLM and FastAPI")
     arguments = parser.parse_args()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         provider = stack.enter_context(upstream())
-        gateway = arguments.gateway or stack.enter_context(parley(folder, provider))
+        gateway, key = arguments.gateway, os.environ.get("PARLEY_API_KEY", "")
+        if not gateway:
+            gateway, key = stack.enter_context(parley(folder, provider))
         targets = {"parley": gateway}
         if not arguments.alone:
             install_others()
             targets["fastapi"] = stack.enter_context(fastapi(folder, provider))
             targets["litellm"] = stack.enter_context(litellm(folder, provider))
         print(f"chat completions, 16 connections, {arguments.rounds} rounds of {arguments.seconds:g} s")
-        measured = rates(targets, arguments.seconds, arguments.rounds)
+        measured = rates(targets, arguments.seconds, arguments.rounds, key)
         streams = {"provider": provider + "/chat/completions", "parley": gateway + COMPLETIONS}
-        ttft = first_token(streams, min(arguments.seconds, 2.0), arguments.rounds)
+        ttft = first_token(streams, min(arguments.seconds, 2.0), arguments.rounds, key)
     for name, rate in measured.items():
         print(f"{name:10} {rate:8.0f} requests/s")
     for name, bar in (("litellm", 15.0), ("fastapi", 2.5)):

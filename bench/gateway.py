@@ -2,7 +2,8 @@
 
     python -m bench.gateway [--seconds 3] [--rounds 5] [--streams 32]
 
-Four targets take turns: the bare echo; the same echo behind Envoy with all of its filters; the echo on the chassis
+Four targets take turns: the bare echo; the same echo behind Envoy with all of its filters, identity's answer to every
+call among them; the echo on the chassis
 (context, metrics, errors, validation), directly and behind Envoy. The bar is on what Envoy costs: the echo through it
 keeps at least 0.60 of the bare one. The last two show what a service's own chassis adds to that.
 
@@ -29,6 +30,7 @@ import grpc
 import httpx
 import uvloop
 
+from bench import guard
 from deploy.local.ports import free
 from deploy.local.probes import grpc_serving
 from gateway import config
@@ -80,15 +82,17 @@ class Load(asyncio.Protocol):
 
     Args:
         streams: Calls in flight.
+        key: An API key.
     """
 
-    def __init__(self, streams: int) -> None:
+    def __init__(self, streams: int, key: str) -> None:
         self.answered = 0
         self.failed = 0
+        self._bodies = 0
         self._streams = streams
         self._next = 1
         self._buffer = b""
-        block = header_block()
+        block = header_block(key)
         self._head = struct.pack(">I", len(block))[1:] + bytes([HEADERS, 4])
         body = struct.pack(">BI", 0, len(MESSAGE)) + MESSAGE
         self._block, self._data = block, (struct.pack(">I", len(body))[1:] + bytes([DATA, 1]), body)
@@ -118,8 +122,12 @@ class Load(asyncio.Protocol):
             if size < end:
                 break
             kind, flags = self._buffer[at + 3], self._buffer[at + 4]
+            if kind == DATA:
+                self._bodies += 1
             if kind == HEADERS and flags & 1:
                 self.answered += 1
+                # Whoever is refused gets a status and no body.
+                self.failed += self._bodies < self.answered
                 out.append(self._call())
             elif kind in (RESET, GOAWAY):
                 self.failed += 1
@@ -135,7 +143,7 @@ def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
 
 
-def header_block() -> bytes:
+def header_block(key: str) -> bytes:
     """The request's headers in HPACK: static names, plain literals."""
 
     def literal(prefix: bytes, value: bytes) -> bytes:
@@ -146,15 +154,16 @@ def header_block() -> bytes:
         + literal(b"\x04", METHOD.encode())
         + literal(b"\x01", b"localhost")
         + literal(b"\x0f\x10", b"application/grpc")
+        + literal(b"\x0f\x08", f"Bearer {key}".encode())
         + b"\x00\x02te\x08trailers"
     )
 
 
-async def measure(port: int, seconds: float, streams: int, connections: int = 2) -> float:
+async def measure(port: int, seconds: float, streams: int, key: str, connections: int = 2) -> float:
     """Answers a second at a port; fails when a call does."""
     loop = asyncio.get_running_loop()
     loads = [
-        (await loop.create_connection(lambda: Load(streams // connections), "127.0.0.1", port))
+        (await loop.create_connection(lambda: Load(streams // connections, key), "127.0.0.1", port))
         for _ in range(connections)
     ]
     await asyncio.sleep(0.3)
@@ -178,35 +187,41 @@ def process(*command: str, cwd: Path | None = None) -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def targets() -> AsyncIterator[dict[str, int]]:
-    """The targets' ports, by name."""
+async def targets() -> AsyncIterator[tuple[dict[str, int], str]]:
+    """The targets' ports, by name, and a key that the gateways let pass."""
     bare, chassis, before_bare, before_chassis, admin_bare, admin_chassis = free(6)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as running:
         for port, what in ((bare, "bare"), (chassis, "chassis")):
             running.enter_context(process(sys.executable, "-m", "bench.gateway", "--serve", what, str(port)))
+        asked = running.enter_context(guard.identity(Path(folder)))
         for port, admin, service in ((before_bare, admin_bare, bare), (before_chassis, admin_chassis, chassis)):
             place = Path(folder) / str(port)
+            behind = {name: [config.Endpoint("127.0.0.1", service)] for name in config.SERVICES}
             config.write(
                 place,
-                {name: [config.Endpoint("127.0.0.1", service)] for name in config.SERVICES},
+                behind | {"identity": [asked.endpoint]},
                 listen=config.Endpoint("127.0.0.1", port),
                 admin=config.Endpoint("127.0.0.1", admin),
+                settings=guard.GATEWAY,
             )
             running.enter_context(process(*config.command(workers=1), cwd=place))
         while not grpc_serving(chassis, [NAME])():  # noqa: ASYNC110 — another process, nothing to wait on
             await asyncio.sleep(0.1)
-        await check(bare, before_bare, before_chassis)
-        yield {"echo": bare, THROUGH: before_bare, "chassis": chassis, "chassis through Envoy": before_chassis}
+        await check(asked.key, bare, before_bare, before_chassis)
+        reached = {"echo": bare, THROUGH: before_bare, "chassis": chassis, "chassis through Envoy": before_chassis}
+        yield reached, asked.key
 
 
-async def check(bare: int, *gateways: int) -> None:
+async def check(key: str, bare: int, *gateways: int) -> None:
     """Returns when every target gives the right answer, over gRPC and, through the gateways, over REST."""
     request = sql_pb2.GetDatabaseRequest(name="databases/shop")
     for port in (bare, *gateways):
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            call = sql_pb2_grpc.SqlServiceStub(channel).GetDatabase(request, wait_for_ready=True, timeout=10)
+            stub: Any = sql_pb2_grpc.SqlServiceStub(channel)
+            bearer = (("authorization", f"Bearer {key}"),)
+            call = stub.GetDatabase(request, wait_for_ready=True, timeout=10, metadata=bearer)
             assert (await call).database.name == request.name
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(headers={"authorization": f"Bearer {key}"}) as client:
         for port in gateways:
             answer = await client.get(f"http://127.0.0.1:{port}/api/v1/databases/shop")
             assert answer.json()["database"]["name"] == request.name
@@ -215,10 +230,10 @@ async def check(bare: int, *gateways: int) -> None:
 async def run(rounds: int, seconds: float, streams: int) -> bool:
     """Measures, prints, and says whether the bar was reached."""
     rates: dict[str, list[float]] = {}
-    async with targets() as ports:
+    async with targets() as (ports, key):
         for number in range(rounds + 1):
             for name, port in ports.items():
-                rate = await measure(port, seconds if number else 1.0, streams)
+                rate = await measure(port, seconds if number else 1.0, streams, key)
                 if number:  # The first round only warms up.
                     rates.setdefault(name, []).append(rate)
     medians = {name: statistics.median(values) for name, values in rates.items()}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import re
 import statistics
 import time
@@ -30,14 +31,14 @@ class Tally:
     example: str = ""
 
 
-def request(url: str, model: str, *, stream: bool) -> bytes:
+def request(url: str, model: str, key: str, *, stream: bool) -> bytes:
     """A chat completion request as bytes."""
     parts = urlsplit(url)
     messages = [{"role": "user", "content": "Say something about foxes, dogs and the speed of proxies."}]
     body = json.dumps({"model": model, "messages": messages, "stream": stream}).encode()
     head = (
         f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
-        f"Authorization: Bearer sk-bench\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Authorization: Bearer {key}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 
@@ -83,7 +84,9 @@ async def client(url: str, data: bytes, until: float, tally: Tally) -> None:
 async def main(arguments: argparse.Namespace) -> None:
     """Runs the clients and prints the result."""
     tally = Tally()
-    data = request(arguments.url, arguments.model, stream=arguments.stream)
+    data = request(
+        arguments.url, arguments.model, os.environ.get("PARLEY_API_KEY", "sk-bench"), stream=arguments.stream
+    )
     start = time.perf_counter()
     until = start + arguments.seconds
     await asyncio.gather(*(client(arguments.url, data, until, tally) for _ in range(arguments.connections)))

@@ -79,10 +79,14 @@ class Whole:
 
     Args:
         address: host:port of the gateway.
+        key: An API key.
     """
 
-    def __init__(self, address: str) -> None:
-        self._channel = grpc.aio.insecure_channel(address)
+    def __init__(self, address: str, key: str) -> None:
+        credentials = grpc.composite_channel_credentials(
+            grpc.local_channel_credentials(), grpc.access_token_call_credentials(key)
+        )
+        self._channel = grpc.aio.secure_channel(address, credentials)
         # The generated stub has no annotations for asynchronous channels.
         self._stub = cast("Any", image_pb2_grpc.ImageServiceStub(self._channel))
 
@@ -152,8 +156,8 @@ def environment(threads: int = 0) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def running(folder: Path, checkpoint: Path, threads: int) -> Iterator[str]:
-    """A stack that draws with this checkpoint; gives host:port of its gateway."""
+def running(folder: Path, checkpoint: Path, threads: int) -> Iterator[tuple[str, str]]:
+    """A stack that draws with this checkpoint; gives host:port of its gateway, and a key."""
     place = folder / "models" / "diffusion" / "checkpoints" / "measured"
     place.parent.mkdir(parents=True)
     place.symlink_to(checkpoint, target_is_directory=True)
@@ -163,14 +167,14 @@ def running(folder: Path, checkpoint: Path, threads: int) -> Iterator[str]:
     settings = StackSettings(state=folder / "stack", port=port, admin_port=admin, model_parameters=parameters)
     stack.detach(settings, lambda _event: None)
     try:
-        yield f"127.0.0.1:{port}"
+        yield f"127.0.0.1:{port}", settings.key_file.read_text().strip()
     finally:
         stack.down(settings.state)
 
 
-async def measure(address: str, bare: Bare, steps: int, rounds: int) -> Measured:
+async def measure(address: str, key: str, bare: Bare, steps: int, rounds: int) -> Measured:
     """Draws in turns."""
-    path = Whole(address)
+    path = Whole(address, key)
     few, many = steps, 3 * steps
     seeds = itertools.count(10)
     bare.draw(few)
@@ -243,9 +247,9 @@ def main() -> int:
             command = [PYTHON, "-m", "bench.image_bare", "write", str(checkpoint), size]
             subprocess.run(command, check=True, cwd=ROOT, env=environment())
             print(f"checkpoint: random, {size}")
-        address = opened.enter_context(running(folder, checkpoint, asked.threads))
+        address, key = opened.enter_context(running(folder, checkpoint, asked.threads))
         bare = opened.enter_context(contextlib.closing(Bare(checkpoint, asked.threads)))
-        found = asyncio.run(measure(address, bare, asked.steps, asked.rounds))
+        found = asyncio.run(measure(address, key, bare, asked.steps, asked.rounds))
     return 0 if report(found, asked.steps) else 1
 
 

@@ -1,7 +1,8 @@
-"""The credential that commands send: from the environment, from `parley login`, or the key of this machine's own stack.
+"""The credential that commands send: `PARLEY_API_KEY`, else that of `parley login`, else the key of the running stack.
 
-`PARLEY_API_KEY` goes to whichever gateway is named. The tokens of a login go to the gateway that gave them, and the key
-that the first `parley up` made goes to the loopback only.
+`PARLEY_API_KEY` goes to whichever gateway is named. The tokens of a login go to the gateway that gave them. The key
+that the first `parley up` made goes to the gateway of the stack that runs now, and to nobody who listens on its port
+while none does.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,13 +44,22 @@ def headers(gateway: str) -> dict[str, str]:
 
 
 def _own_key(gateway: str) -> str:
-    """The key of this machine's stack, for a gateway on this machine."""
-    if urlsplit(gateway).hostname not in LOOPBACK:
-        return ""
+    """The key of this machine's stack, for the gateway of the one that runs."""
+    from deploy.local.state import read
+
     try:
-        return (state() / KEY).read_text().strip()
+        key = (state() / KEY).read_text().strip()
     except OSError:
         return ""
+    running = read(state())
+    return key if running is not None and running.supervised and _same(gateway, running.url) else ""
+
+
+def _same(gateway: str, own: str) -> bool:
+    """Whether a gateway is that of this machine's stack; on loopback it has more names than one."""
+    asked, known = urlsplit(gateway), urlsplit(own)
+    here = asked.hostname in LOOPBACK or asked.hostname == known.hostname
+    return here and (asked.scheme, asked.port) == (known.scheme, known.port)
 
 
 def keep(gateway: str, tokens: Json) -> None:
@@ -91,7 +102,7 @@ def _refreshed(gateway: str, refresh_token: str) -> Json | None:
 
     loopback = urlsplit(gateway).hostname in LOOPBACK
     try:
-        with httpx.Client(base_url=gateway, trust_env=not loopback, timeout=10) as http:
+        with httpx.Client(base_url=gateway, trust_env=not loopback, verify=trusted(), timeout=10) as http:
             answer = http.post("/api/v1/tokens:refresh", json={"refreshToken": refresh_token})
         if answer.status_code == 401:
             return None
@@ -100,6 +111,12 @@ def _refreshed(gateway: str, refresh_token: str) -> Json | None:
         raise CommandError(f"the login at {gateway} could not be renewed ({type(error).__name__}).") from None
     ends = time.time() + float(str(tokens["expiresIn"]).removesuffix("s"))
     return {"access": tokens["accessToken"], "refresh": tokens["refreshToken"], "expires": ends}
+
+
+def trusted() -> ssl.SSLContext | bool:
+    """Who signs certificates that a gateway may have: those in SSL_CERT_FILE, else those that everybody trusts."""
+    file = os.environ.get("SSL_CERT_FILE")
+    return ssl.create_default_context(cafile=file) if file else True
 
 
 @contextmanager

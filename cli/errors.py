@@ -14,7 +14,7 @@ REASON_PREFIX = "ERROR_REASON_"
 REMEDIES = {
     "MODEL_NOT_FOUND": "`parley models` lists them.",
     "DEPENDENCY_UNAVAILABLE": "`parley status` says what is down.",
-    "UNAUTHENTICATED": "`parley login` logs in; PARLEY_API_KEY holds a key.",
+    "UNAUTHENTICATED": "`parley login` logs in; PARLEY_API_KEY holds a key; PARLEY_STATE names the stack's folder.",
     "DATABASE_UNAVAILABLE": "`parley sql databases` lists what is registered.",
 }
 # The same for a resource that does not exist, by its collection.

@@ -55,6 +55,7 @@ class Gateway:
             timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
             # A proxy of the environment knows no way to this machine's own loopback.
             trust_env=not loopback,
+            verify=credentials.trusted(),
         )
 
     def __enter__(self) -> Self:

@@ -11,12 +11,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
 
-from cli import output
+from cli import credentials, output
 from cli.errors import CommandError, GatewayUnreachableError, UsageError, from_status
 from cli.gateway import DEFAULT, GatewayOption
 from cli.output import JsonOption
@@ -275,8 +276,9 @@ def converse(gateway: str, config: Any, pieces: Pieces, screen: Events | Lines |
         for piece in pieces:
             yield asr_pb2.StreamingRecognizeRequest(audio=piece)
 
+    credential = tuple(credentials.headers(gateway.rstrip("/")).items())
     with channel(gateway) as opened:
-        events = asr_pb2_grpc.SpeechRecognitionStub(opened).StreamingRecognize(requests())
+        events = asr_pb2_grpc.SpeechRecognitionStub(opened).StreamingRecognize(requests(), metadata=credential)
         last = threading.Timer(LAST_WORDS, events.cancel)
 
         def end(_signal: int, _frame: Any) -> None:
@@ -315,7 +317,9 @@ def channel(url: str) -> grpc.Channel:
     loopback = parts.hostname in {"127.0.0.1", "localhost", "::1"}
     options = [("grpc.enable_http_proxy", 0)] if loopback else []
     if secure:
-        return grpc.secure_channel(target, grpc.ssl_channel_credentials(), options)
+        file = os.environ.get("SSL_CERT_FILE")
+        roots = Path(file).read_bytes() if file else None
+        return grpc.secure_channel(target, grpc.ssl_channel_credentials(roots), options)
     return grpc.insecure_channel(target, options)
 
 

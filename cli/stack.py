@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -56,7 +57,20 @@ def up(
             resolve_path=True,
         ),
     ] = None,
+    tls_certificate: Annotated[
+        Path | None,
+        typer.Option(help="The gateway's certificate, PEM: its port then speaks TLS alone.", resolve_path=True),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="The private key of that certificate, PEM.", resolve_path=True)
+    ] = None,
+    cors_origin: Annotated[
+        list[str] | None, typer.Option(help="An origin whose pages may call the gateway; may be repeated.")
+    ] = None,
     otlp_endpoint: Annotated[str, typer.Option(help="OTLP/gRPC collector that traces go to.")] = "",
+    otlp_http_endpoint: Annotated[
+        str, typer.Option(help="OTLP/HTTP collector that Triton's traces go to: http://…:4318/v1/traces.")
+    ] = "",
     admin_port: Annotated[
         int, typer.Option(help="Port of Envoy's admin interface, on loopback.", min=1, max=65535)
     ] = 9901,
@@ -64,7 +78,9 @@ def up(
 ) -> None:
     """Start everything: Triton, the services and Envoy. Ctrl-C stops it again.
 
-    The services read the rest of their settings from the environment: PARLEY_CHAT_…, PARLEY_SQL_…, PARLEY_ASR_….
+    The first start makes an administrator's API key, which the other commands use by themselves: `key` in the state
+    folder. The services and the gateway read the rest of their settings from the environment: PARLEY_CHAT_…,
+    PARLEY_SQL_…, PARLEY_ASR_…, PARLEY_GATEWAY_….
     """
     from deploy.local import stack
     from deploy.local.settings import StackSettings
@@ -74,12 +90,16 @@ def up(
         host=host,
         port=port,
         admin_port=admin_port,
+        tls_certificate=tls_certificate,
+        tls_key=tls_key,
+        cors_origins=tuple(cors_origin or ()),
         profile=profile,
         model_parameters={"model_directory": str(model_directory)} if model_directory else {},
         sqlite_root=sqlite_root,
         otlp_endpoint=otlp_endpoint,
+        otlp_http_endpoint=otlp_http_endpoint,
     )
-    with _failures(), Display(detach) as display:
+    with _failures(), Display(detach, state / settings.key_file.name) as display:
         if not detach:
             stack.up(settings, display.show)
             return
@@ -94,14 +114,17 @@ def up(
 @contextmanager
 def _failures() -> Iterator[None]:
     """What keeps a stack from starting, as CommandError: one line."""
+    from deploy.local.certificates import CertificatesError
     from deploy.local.ports import PortTakenError
     from deploy.local.state import AlreadyRunningError
     from deploy.local.supervisor import StartError
     from gateway.config import EnvoyMissingError
+    from gateway.settings import SettingsError
 
+    expected = PortTakenError, AlreadyRunningError, StartError, CertificatesError, EnvoyMissingError, SettingsError
     try:
         yield
-    except (PortTakenError, AlreadyRunningError, StartError, EnvoyMissingError) as error:
+    except expected as error:
         raise CommandError(str(error)) from None
     except OSError as error:
         raise CommandError(
@@ -114,10 +137,12 @@ class Display:
 
     Args:
         detached: Whether the stack will go on by itself.
+        key_file: Where the administrator's API key is.
     """
 
-    def __init__(self, detached: bool) -> None:
+    def __init__(self, detached: bool, key_file: Path) -> None:
         self._detached = detached
+        self._key_file = key_file
         self._ready: dict[str, float | None] = {}
         self._live: Live | None = None
 
@@ -150,6 +175,8 @@ class Display:
         self._end_live()
         how = "`parley down` stops it" if self._detached else "Ctrl-C stops it"
         output.note(f"Parley is up at {event.detail} after {event.seconds:.1f} s; {how}.")
+        key = f'curl -H "Authorization: Bearer $(cat {shlex.quote(str(self._key_file))})" {event.detail}/v1/models'
+        output.note(f"`parley` sends your API key by itself; other clients need it, too: {key}")
 
     def _end_live(self) -> None:
         if self._live is not None:
@@ -231,7 +258,7 @@ def _mebibytes(count: int) -> str:
 
 def logs(
     service: Annotated[
-        str | None, typer.Argument(help="One part only: triton, chat, sql, asr, envoy, supervisor.")
+        str | None, typer.Argument(help="One part only: triton, identity, chat, sql, asr, image, envoy, supervisor.")
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is written from now on.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", help="How many lines of each.", min=0)] = 50,

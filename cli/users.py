@@ -63,19 +63,17 @@ def create(
     as_json: JsonOption = False,
 ) -> None:
     """Add a user; a member where no role is given."""
-    body: Json = {
+    user: Json = {
         "displayName": display_name,
         "email": email,
         "roles": _roles(role or [Role.MEMBER]),
         "kind": "USER_KIND_SERVICE_ACCOUNT" if service_account else "USER_KIND_PERSON",
     }
+    body: Json = {"user": user, "userId": name}
     with Gateway(gateway) as client:
         if password:
-            # Two calls: the body of the first is the user, and a password belongs into no query.
-            secret = ask_password("Password of the new user", confirm=True)
-        made = client.post("/api/v1/users", body, userId=name).get("user", {})
-        if password:
-            client.post(f"/api/v1/{resource('users', name)}:setPassword", {"newPassword": secret})
+            body["password"] = ask_password("Password of the new user", confirm=True)
+        made = client.post("/api/v1/users", body).get("user", {})
     if as_json:
         output.document(made)
     else:

@@ -11,15 +11,18 @@ import json
 import os
 import sys
 
-from deploy.local import ports, stack, state, supervisor
+from deploy.local import certificates, ports, stack, state, supervisor
 from deploy.local.settings import StackSettings
 from gateway import config
+from gateway.settings import SettingsError
 
 EXPECTED = (
     ports.PortTakenError,
     state.AlreadyRunningError,
     supervisor.StartError,
+    certificates.CertificatesError,
     config.EnvoyMissingError,
+    SettingsError,
 )
 
 

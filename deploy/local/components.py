@@ -11,13 +11,23 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from deploy.local import drain, ports
-from deploy.local.probes import Probe, grpc_serving, http_ready
+from deploy.local import certificates, drain, ports
+from deploy.local.probes import Probe, Secured, grpc_serving, http_ready
 from deploy.local.settings import StackSettings
 from gateway import config
+from gateway.settings import GatewaySettings
 
 LOOPBACK = "127.0.0.1"
+GATEWAY, TRITON, SUPERVISOR = "gateway", "triton", "supervisor"
 HEALTH = {
+    "identity": (
+        "parley.identity.v1.IdentityService",
+        "parley.identity.v1.ApiKeyService",
+        "parley.identity.v1.TokenService",
+        "parley.identity.v1.AuditService",
+        "parley.identity.v1.UsageService",
+        "envoy.service.auth.v3.Authorization",
+    ),
     "chat": ("parley.chat.v1.ChatService", "parley.openai.v1.ChatCompletionsService"),
     "sql": ("parley.sql.v1.SqlService", "parley.sql.v1.KnowledgeService"),
     "asr": (
@@ -60,12 +70,17 @@ class Component:
 
 
 def mesh(settings: StackSettings) -> list[Component]:
-    """Triton, the services and Envoy, on free ports; writes the folders and secrets that they need.
+    """Triton, the services and Envoy, on free ports; writes the folders, secrets and certificates that they need.
 
     Raises:
+        deploy.local.certificates.CertificatesError: They cannot be made.
         gateway.config.EnvoyMissingError: Envoy is not installed.
+        gateway.settings.SettingsError: A setting of the gateway does not fit.
     """
-    triton_http, triton_grpc, triton_metrics, *rest = ports.free(3 + len(HEALTH))
+    gateway = settings.gateway
+    certificates.ensure(settings.state.resolve() / "certificates", [GATEWAY, TRITON, SUPERVISOR, *HEALTH])
+    own = certificates.client(settings.certificate(SUPERVISOR))
+    triton_grpc, triton_metrics, *rest = ports.free(2 + len(HEALTH))
     addresses = dict(zip(HEALTH, rest, strict=True))
     extra = service_environment(settings, addresses, triton_grpc)
     services = [
@@ -74,28 +89,38 @@ def mesh(settings: StackSettings) -> list[Component]:
             command=[sys.executable, "-m", f"services.{name}"],
             environment=extra[name],
             port=port,
-            probe=grpc_serving(port, HEALTH[name]),
+            probe=grpc_serving(port, HEALTH[name], Secured(own, name)),
             stage=1,
         )
         for name, port in addresses.items()
     ]
-    return [triton(settings, triton_http, triton_grpc, triton_metrics), *services, envoy(settings, addresses)]
+    models = triton(settings, triton_grpc, triton_metrics, Secured(own, TRITON))
+    return [models, *services, envoy(settings, gateway, addresses)]
 
 
-def triton(settings: StackSettings, http: int, grpc: int, metrics: int) -> Component:
+def triton(settings: StackSettings, grpc: int, metrics: int, secured: Secured) -> Component:
     """The model server. Finding it takes imports that the supervisor shall not hold: launch_triton does."""
     return Component(
-        name="triton",
-        command=[sys.executable, "-m", "deploy.local.launch_triton", settings.to_json(), f"{http},{grpc},{metrics}"],
+        name=TRITON,
+        command=[sys.executable, "-m", "deploy.local.launch_triton", settings.to_json(), f"{grpc},{metrics}"],
         environment={},
         port=grpc,
-        probe=http_ready(http, "/v2/health/ready"),
+        probe=grpc_serving(grpc, [""], secured),
     )
 
 
-def envoy(settings: StackSettings, addresses: Mapping[str, int]) -> Component:
+def envoy(settings: StackSettings, told: GatewaySettings, addresses: Mapping[str, int]) -> Component:
     """The gateway, before services at these ports of loopback. Fills the folder that it runs in."""
     folder = settings.state.resolve() / "run" / "envoy"
+    own = settings.certificate(GATEWAY)
+    told = dataclasses.replace(
+        told,
+        issuer=settings.issuer,
+        otlp_endpoint=settings.otlp_endpoint or told.otlp_endpoint,
+        mesh_certificate_file=own.certificate,
+        mesh_key_file=own.key,
+        mesh_ca_file=own.authority,
+    )
     listen = config.Endpoint(settings.host, settings.port)
     admin = config.Endpoint(LOOPBACK, settings.admin_port)
     config.write(
@@ -103,6 +128,7 @@ def envoy(settings: StackSettings, addresses: Mapping[str, int]) -> Component:
         {name: [config.Endpoint(LOOPBACK, port)] for name, port in addresses.items()},
         listen=listen,
         admin=admin,
+        settings=told,
     )
     return Component(
         name="envoy",
@@ -124,9 +150,18 @@ def service_environment(
     state = settings.state.resolve()
     for folder in ("data", "databases"):
         (state / folder).mkdir(parents=True, exist_ok=True)
-    target = {name: f"{LOOPBACK}:{port}" for name, port in addresses.items()}
+    place = {name: f"{LOOPBACK}:{port}" for name, port in addresses.items()}
+    # All have one address: the certificate has to be that of who is meant.
+    target = {name: f"{name}@{address}" for name, address in place.items()}
+    models = f"{TRITON}@{LOOPBACK}:{triton_grpc}"
     root = settings.sqlite_root or os.environ.get("PARLEY_SQL_SQLITE_ROOT") or state / "databases"
     extra = {
+        "identity": {
+            "PARLEY_IDENTITY_DATABASE_URL": f"sqlite:///{state}/data/identity.db",
+            "PARLEY_IDENTITY_ENCRYPTION_KEY": secret(state, "identity_encryption_key"),
+            "PARLEY_IDENTITY_ADMIN_KEY_FILE": str(settings.key_file),
+            "PARLEY_IDENTITY_ISSUER": settings.issuer,
+        },
         "chat": {
             "PARLEY_CHAT_SQL_TARGET": target["sql"],
             "PARLEY_CHAT_ASR_TARGET": target["asr"],
@@ -140,12 +175,12 @@ def service_environment(
             "PARLEY_SQL_UPLOAD_ROOT": os.environ.get("PARLEY_SQL_UPLOAD_ROOT") or str(state / "uploads"),
         },
         "asr": {
-            "PARLEY_ASR_TRITON_TARGET": f"{LOOPBACK}:{triton_grpc}",
+            "PARLEY_ASR_TRITON_TARGET": models,
             "PARLEY_ASR_DATABASE_URL": f"sqlite:///{state}/data/asr.db",
             "PARLEY_ASR_RECORDINGS_URL": os.environ.get("PARLEY_ASR_RECORDINGS_URL") or str(state / "recordings"),
         },
         "image": {
-            "PARLEY_IMAGE_TRITON_TARGET": f"{LOOPBACK}:{triton_grpc}",
+            "PARLEY_IMAGE_TRITON_TARGET": models,
             "PARLEY_IMAGE_DATABASE_URL": f"sqlite:///{state}/data/image.db",
             "PARLEY_IMAGE_PICTURES_URL": os.environ.get("PARLEY_IMAGE_PICTURES_URL") or str(state / "pictures"),
         },
@@ -157,7 +192,13 @@ def service_environment(
         extra["sql"] |= {f"PARLEY_SQL_{name}": value for name, value in given.items() if value}
     for name, variables in extra.items():
         prefix = f"PARLEY_{name.upper()}_"
-        variables[f"{prefix}LISTEN"] = target[name]
+        variables[f"{prefix}LISTEN"] = place[name]
+        if name != "identity":
+            variables[f"{prefix}IDENTITY_TARGET"] = target["identity"]
+        own = settings.certificate(name)
+        variables[f"{prefix}TLS_CERTIFICATE_FILE"] = str(own.certificate)
+        variables[f"{prefix}TLS_KEY_FILE"] = str(own.key)
+        variables[f"{prefix}TLS_CA_FILE"] = str(own.authority)
         variables[f"{prefix}DRAIN_SECONDS"] = str(settings.stop_seconds / 2)
         # glibc keeps a heap for each thread otherwise: memory for nothing in an idle service.
         variables["MALLOC_ARENA_MAX"] = "2"

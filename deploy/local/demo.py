@@ -13,6 +13,7 @@ import argparse
 import base64
 import json
 import mimetypes
+import os
 import shlex
 import shutil
 import subprocess
@@ -74,7 +75,7 @@ class Demo:
     """The exchanges.
 
     Args:
-        address: host:port of the gateway.
+        settings: Those of the running stack.
         receiver: What gets the traces.
         shop: The database.
         recording: The spoken question.
@@ -86,7 +87,7 @@ class Demo:
 
     def __init__(
         self,
-        address: str,
+        settings: StackSettings,
         receiver: Receiver,
         shop: Shop,
         recording: Path,
@@ -95,7 +96,9 @@ class Demo:
         folder: Path,
         view: View,
     ) -> None:
-        self._url = f"http://{address}"
+        self._url = settings.url
+        self._key_file = settings.key_file
+        self._key = settings.key_file.read_text().strip()
         self._receiver = receiver
         self._shop = shop
         self._recording = recording
@@ -103,7 +106,11 @@ class Demo:
         self._talk = talk
         self._folder = folder
         self._view = view
-        self._channel = grpc.insecure_channel(address)
+        # In plaintext gRPC sends credentials over loopback alone.
+        credentials = grpc.composite_channel_credentials(
+            grpc.local_channel_credentials(), grpc.access_token_call_credentials(self._key)
+        )
+        self._channel = grpc.secure_channel(f"{settings.host}:{settings.port}", credentials)
         self._chat = chat_pb2_grpc.ChatServiceStub(self._channel)
 
     def run(self) -> None:
@@ -241,9 +248,11 @@ class Demo:
         file = self._folder / name
         file.write_text(json.dumps(body, ensure_ascii=False))
         url = f"{self._url}/api/v1/{path}"
-        command = ["curl", "-sSN", "-H", "content-type: application/json", "-H", f"traceparent: {root.traceparent}"]
-        command += ["--data-binary", f"@{file.name}", url]
-        self._view.code(shlex.join(command), "bash")
+        words = ["-H", "content-type: application/json", "-H", f"traceparent: {root.traceparent}"]
+        words += ["--data-binary", f"@{file.name}", url]
+        key = f'"authorization: Bearer $(cat {shlex.quote(os.path.relpath(self._key_file, self._folder))})"'
+        command = f"curl -sSN -H {key} {shlex.join(words)}"
+        self._view.code(command, "bash")
         answers: list[dict[str, Any]] = []
         for line in self._lines(command, url, file, root):
             self._view.line(line if len(line) <= 300 else f"{line[:300]} … ({len(line) - 300} more characters)")
@@ -253,10 +262,11 @@ class Demo:
                 raise DemoFailedError(f"the answer is not lines of JSON: {line[:200]!r}") from None
         return answers
 
-    def _lines(self, command: list[str], url: str, file: Path, root: Root) -> Iterator[str]:
+    def _lines(self, command: str, url: str, file: Path, root: Root) -> Iterator[str]:
         """The lines of the answer, as they arrive: from curl, or where there is none from httpx."""
         if shutil.which("curl"):
-            with subprocess.Popen(command, cwd=self._folder, stdout=subprocess.PIPE, text=True) as curl:
+            shell = ["/bin/sh", "-c", command]
+            with subprocess.Popen(shell, cwd=self._folder, stdout=subprocess.PIPE, text=True) as curl:
                 assert curl.stdout is not None
                 yield from (line.strip() for line in curl.stdout if line.strip())
             if curl.returncode:
@@ -266,6 +276,7 @@ class Demo:
 
         self._view.note("curl is not installed: httpx sends the same request.")
         headers = {"content-type": "application/json", "traceparent": root.traceparent}
+        headers["authorization"] = f"Bearer {self._key}"
         with httpx.stream(
             "POST", url, content=file.read_bytes(), headers=headers, timeout=120, trust_env=False
         ) as sent:
@@ -274,7 +285,7 @@ class Demo:
     def _openai(self) -> None:
         self._view.heading(4, "The unmodified OpenAI SDK, streaming")
         self._view.code(
-            f'client = OpenAI(base_url="{self._url}/v1", api_key="unused")\n'
+            f'client = OpenAI(base_url="{self._url}/v1", api_key=Path(".parley/key").read_text().strip())\n'
             f'client.chat.completions.create(model="{MODEL}", stream=True,\n'
             f'    messages=[{{"role": "user", "content": "{OPENAI.text}"}}])',
             "python",
@@ -297,7 +308,7 @@ class Demo:
 
         said = ""
         try:
-            with OpenAI(base_url=f"{self._url}/v1", api_key="unused", max_retries=0, timeout=120) as client:
+            with OpenAI(base_url=f"{self._url}/v1", api_key=self._key, max_retries=0, timeout=120) as client:
                 began = time.time_ns()
                 stream = client.chat.completions.create(
                     model=MODEL,
@@ -430,8 +441,8 @@ def workspace() -> Iterator[Path]:
 
 
 @contextmanager
-def running(folder: Path, receiver: Receiver, view: View) -> Iterator[str]:
-    """A stack of the demo's own on free ports, stopped at the end; yields the gateway's host:port.
+def running(folder: Path, receiver: Receiver, view: View) -> Iterator[StackSettings]:
+    """A stack of the demo's own on free ports, stopped at the end; yields its settings.
 
     Raises:
         StartError: It could not be started.
@@ -443,7 +454,7 @@ def running(folder: Path, receiver: Receiver, view: View) -> Iterator[str]:
     began = time.monotonic()
     try:
         stack.detach(settings, lambda event: view.event(event.kind, event.component, event.seconds))
-        yield f"{settings.host}:{port}"
+        yield settings
     finally:
         # Also what was started before a start failed or Ctrl-C came.
         stack.down(folder)
@@ -485,8 +496,8 @@ def demonstrate(folder: Path, recording: Path | None, view: View) -> None:
     # The conversation is spoken while the stack starts.
     with ThreadPoolExecutor(1) as pool, Receiver() as receiver:
         talk = pool.submit(demo_talk.record, folder)
-        with running(folder, receiver, view) as address:
-            Demo(address, receiver, shop, recording, asked, talk.result(), folder, view).run()
+        with running(folder, receiver, view) as settings:
+            Demo(settings, receiver, shop, recording, asked, talk.result(), folder, view).run()
 
 
 if __name__ == "__main__":

@@ -22,7 +22,15 @@ TRITON = "Triton"
 MINIMUM_MS = 0.05
 # What steps within a service are called, where their own names say little to a newcomer.
 STEPS = {"database.transaction": "its own database", "database.execute": "your database"}
-COLOURS = {"client": "white", "envoy": "blue", "chat": "green", "sql": "magenta", "asr": "yellow", "image": "cyan"}
+COLOURS = {
+    "client": "white",
+    "gateway": "blue",
+    "identity": "red",
+    "chat": "green",
+    "sql": "magenta",
+    "asr": "yellow",
+    "image": "cyan",
+}
 NEXT = (
     ("make demo AUDIO=question.wav", "your own voice"),
     (". .venv/bin/activate && parley up --detach", "the stack, on port 8080"),
@@ -41,8 +49,8 @@ class Row(NamedTuple):
     guide: str
     label: str
     service: str
-    start: int | None
-    """Nanoseconds since 1970; None where nobody measured it."""
+    start: int
+    """Nanoseconds since 1970."""
     milliseconds: float
     remark: str
 
@@ -168,7 +176,7 @@ class View:
             client: What the client is.
             start: When it sent the request, in nanoseconds since 1970.
             end: When it had read the last byte of the answer.
-            below: The hops behind the gateway.
+            below: The hops that it led to.
         """
         total = (end - start) / 1e6
         rows = list(_rows(client, start, total, below))
@@ -177,31 +185,28 @@ class View:
         for row in rows:
             name = Text.assemble((row.guide, "dim"), (row.label, COLOURS.get(row.service, "")))
             name.pad_right(width - len(row.guide + row.label))
-            bar = " " * BARS if row.start is None else _bar((row.start - start) / 1e6, row.milliseconds, total)
+            bar = _bar((row.start - start) / 1e6, row.milliseconds, total)
             took = f"{row.milliseconds:10,.1f} ms"
             colour = COLOURS.get(row.service, "")
             self.console.print(
                 Text.assemble("  ", name, took, "  ", (bar, colour), "  ", (row.remark, "dim")), soft_wrap=True
             )
         if not self._explained:
-            self.note("  ¹ the client's time less that of the services: Envoy with loopback and the client's own work")
-            self.note("  ² the caller's time for the call less that of the called service")
+            self.note("  ¹ the caller's time for the call less that of the called service")
             self._explained = True
 
 
 def _rows(client: str, start: int, total: float, below: Sequence[Hop]) -> Iterator[Row]:
-    """The lines of the tree: the client, Envoy between, then what lies behind it."""
-    behind = sum(hop.span.milliseconds for hop in below)
+    """The lines of the tree: the client, then what it led to."""
     yield Row("", f"client  {client}", "client", start, total, "")
-    yield Row("└─ ", "Envoy", "envoy", None, total - behind, "¹")
-    yield from _below(below, "   ")
+    yield from _below(below, "")
 
 
 def _below(found: Sequence[Hop], indent: str) -> Iterator[Row]:
     shown = _merged([hop for hop in found if hop.span.milliseconds >= MINIMUM_MS])
     for index, (hop, count, milliseconds) in enumerate(shown):
         last = index == len(shown) - 1
-        remark = "" if hop.wire is None else f"+{hop.wire:,.1f} ms gRPC²"
+        remark = "" if hop.wire is None else f"+{hop.wire:,.1f} ms gRPC¹"
         label = label_of(hop) + (f" ×{count}" if count > 1 else "")
         yield Row(indent + ("└─ " if last else "├─ "), label, hop.span.service, hop.span.start, milliseconds, remark)
         # The call to Triton lies below the step that names the model: the same hop.
@@ -224,6 +229,8 @@ def label_of(hop: Hop) -> str:
     span = hop.span
     method = span.name.rpartition("/")[2]
     model = span.attributes.get("model") or span.attributes.get("triton.model") or ""
+    if span.service == "gateway":
+        return "Envoy"
     if span.kind == "server":
         return f"{span.service}  {method}"
     if "inference" in span.name.lower() or span.name.startswith("triton"):

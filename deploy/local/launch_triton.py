@@ -1,6 +1,6 @@
 """Becomes Triton: works out its command and environment, then executes it in this process's place.
 
-python -m deploy.local.launch_triton SETTINGS_JSON HTTP,GRPC,METRICS
+python -m deploy.local.launch_triton SETTINGS_JSON GRPC,METRICS
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ from deploy.local.settings import StackSettings
 from triton_models import repository
 
 
-def main(settings: StackSettings, http: int, grpc: int, metrics: int) -> None:
+def main(settings: StackSettings, grpc: int, metrics: int) -> None:
     """Executes Triton with the profile's models. Raises SystemExit with the reason where it cannot run here."""
     try:
         command, environment = triton.command(
             repository.SOURCE,
             repository.profile(settings.profile),
-            http,
+            None,
             grpc,
             metrics,
             settings.state / "run" / "triton",
+            certificates=settings.certificate("triton"),
             parameters=settings.model_parameters,
+            otlp_http_endpoint=settings.otlp_http_endpoint,
         )
     except (triton.TritonMissingError, FileNotFoundError, KeyError) as error:
         raise SystemExit(str(error.args[0])) from None

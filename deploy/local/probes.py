@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import http.client
 import socket
+import ssl
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 Probe = Callable[[], bool]
 
@@ -36,28 +38,55 @@ def http_ready(port: int, path: str) -> Probe:
     return probe
 
 
-def grpc_serving(port: int, services: Sequence[str]) -> Probe:
-    """A probe that passes while grpc.health.v1 on loopback says SERVING for each of the services."""
+class Secured(NamedTuple):
+    """How to talk to a component that wants a certificate."""
+
+    context: ssl.SSLContext
+    """With the prober's own."""
+    name: str
+    """Whose certificate the component has to have."""
+
+
+def grpc_serving(port: int, services: Sequence[str], secured: Secured | None = None) -> Probe:
+    """A probe that passes while grpc.health.v1 on loopback says SERVING for each of the services.
+
+    Args:
+        port: The port on loopback.
+        services: Full names; empty: the server as a whole.
+        secured: Certificates. None: plaintext.
+    """
 
     def probe() -> bool:
         try:
-            return all(_check(port, service) == SERVING for service in services)
+            return all(_check(port, service, secured) == SERVING for service in services)
         except OSError:
             return False
 
     return probe
 
 
-def _check(port: int, service: str) -> bytes:
+def _connected(port: int, secured: Secured | None) -> socket.socket:
+    """A connection to a port of loopback."""
+    plain = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
+    if secured is None:
+        return plain
+    try:
+        return secured.context.wrap_socket(plain, server_hostname=secured.name)
+    except BaseException:
+        plain.close()
+        raise
+
+
+def _check(port: int, service: str, secured: Secured | None) -> bytes:
     """The HealthCheckResponse, serialised, to one Check call on a connection of its own; empty when the call failed."""
     name = service.encode()
     message = b"\x0a" + bytes([len(name)]) + name
     body = struct.pack(">BI", 0, len(message)) + message
-    with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as connection:
+    with _connected(port, secured) as connection:
         connection.sendall(
             PREFACE
             + _frame(SETTINGS, 0, 0, b"")
-            + _frame(HEADERS, END_HEADERS, 1, _request_headers())
+            + _frame(HEADERS, END_HEADERS, 1, _request_headers(b"\x87" if secured else b"\x86"))
             + _frame(DATA, END_STREAM, 1, body)
         )
         return _answer(connection)[5:]
@@ -81,11 +110,16 @@ def _answer(connection: socket.socket) -> bytes:
     return data
 
 
-def _request_headers() -> bytes:
-    """The request's header block in HPACK (RFC 7541): static names where there are, values as plain literals."""
+def _request_headers(scheme: bytes) -> bytes:
+    """The request's header block in HPACK (RFC 7541): static names where there are, values as plain literals.
+
+    Args:
+        scheme: The index of `http` or `https` in the static table.
+    """
     path, authority, kind = b"/grpc.health.v1.Health/Check", b"localhost", b"application/grpc"
     return (
-        b"\x83\x86"  # :method POST, :scheme http
+        b"\x83"  # :method POST
+        + scheme
         + (b"\x04" + bytes([len(path)]) + path)
         + (b"\x01" + bytes([len(authority)]) + authority)
         + (b"\x0f\x10" + bytes([len(kind)]) + kind)

@@ -100,8 +100,7 @@ class Supervisor:
         self._up = False
         self._stop = threading.Event()
         pid = os.getpid()
-        url = f"http://{settings.host}:{settings.port}"
-        self._state = state.StackState(pid, processes.start_time(pid), url, [each.state for each in self._all])
+        self._state = state.StackState(pid, processes.start_time(pid), settings.url, [each.state for each in self._all])
 
     def stop(self) -> None:
         """Makes `run` stop everything and return. May be called from a signal handler or another thread."""

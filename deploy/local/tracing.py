@@ -1,17 +1,19 @@
 """A small OTLP receiver that keeps the spans of traces in memory, and the hops that they tell of.
 
-It takes what the services export over OTLP/gRPC (opentelemetry-proto's TraceService) and nothing else; for the demo and
-for looking at one request, not for production.
+It takes what Envoy and the services export over OTLP/gRPC (opentelemetry-proto's TraceService) and what Triton exports
+over OTLP/HTTP as JSON, and nothing else; for the demo and for looking at one request, not for production.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
 from collections.abc import Iterable, Sequence
 from concurrent import futures
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple, Self
 
 import grpc
@@ -81,7 +83,7 @@ class Hop:
 
 
 class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
-    """Receives spans on a free port of loopback; a context manager."""
+    """Receives spans on two free ports of loopback, one for each protocol; a context manager."""
 
     def __init__(self) -> None:
         self._spans: dict[str, list[Span]] = {}
@@ -91,29 +93,54 @@ class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
         # The generated code has no annotations.
         trace_service_pb2_grpc.add_TraceServiceServicer_to_server(self, self._server)  # type: ignore[no-untyped-call]
         self._port = self._server.add_insecure_port("127.0.0.1:0")
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _posted_to(self))
+        self._listening = threading.Thread(target=self._http.serve_forever, args=(0.05,), name="otlp-http")
 
     def __enter__(self) -> Self:
         self._server.start()
+        self._listening.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._server.stop(grace=None).wait()
+        self._http.shutdown()
+        self._listening.join()
+        self._http.server_close()
 
     @property
     def endpoint(self) -> str:
         """What PARLEY_<SERVICE>_OTLP_ENDPOINT has to say."""
         return f"http://127.0.0.1:{self._port}"
 
+    @property
+    def http_endpoint(self) -> str:
+        """Where spans as JSON are taken: what Triton is told."""
+        return f"http://127.0.0.1:{self._http.server_port}/v1/traces"
+
     def Export(
         self, request: trace_service_pb2.ExportTraceServiceRequest, context: grpc.ServicerContext
     ) -> trace_service_pb2.ExportTraceServiceResponse:
         """Takes spans."""
+        self.keep(_spans(request))
+        return trace_service_pb2.ExportTraceServiceResponse()
+
+    def keep(self, spans: Iterable[Span]) -> None:
+        """Adds spans to their traces."""
         with self._changed:
-            for span in _spans(request):
+            for span in spans:
                 self._spans.setdefault(span.trace_id, []).append(span)
             self._latest = time.monotonic()
             self._changed.notify_all()
-        return trace_service_pb2.ExportTraceServiceResponse()
+
+    def traces(self) -> set[str]:
+        """The ids of the traces that it knows."""
+        with self._changed:
+            return set(self._spans)
+
+    def spans(self, trace_id: str) -> list[Span]:
+        """The spans of a trace so far."""
+        with self._changed:
+            return list(self._spans.get(trace_id, []))
 
     def trace(self, root: Root, timeout: float = 8.0) -> list[Span]:
         """The spans of a trace that has ended, once no more of them come.
@@ -131,7 +158,22 @@ class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
                 if quiet >= QUIET_SECONDS and _whole(found, root):
                     break
                 self._changed.wait(min(QUIET_SECONDS - quiet if quiet < QUIET_SECONDS else 0.1, deadline - now))
-            return list(self._spans.get(root.trace_id, []))
+        return self.spans(root.trace_id)
+
+
+def _posted_to(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
+    """What answers OTLP/HTTP for a receiver."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            receiver.keep(_json_spans(json.loads(self.rfile.read(int(self.headers["content-length"])))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class names it so
+            """Says nothing."""
+
+    return Handler
 
 
 def _whole(spans: Sequence[Span], root: Root) -> bool:
@@ -157,6 +199,30 @@ def _spans(request: trace_service_pb2.ExportTraceServiceRequest) -> Iterable[Spa
                     end=span.end_time_unix_nano,
                     attributes={item.key: _text(item.value) for item in span.attributes},
                 )
+
+
+def _json_spans(export: Any) -> Iterable[Span]:
+    """The spans of an export as JSON (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding)."""
+    for resource in export["resourceSpans"]:
+        names = _json_attributes(resource["resource"])
+        for scope in resource["scopeSpans"]:
+            for span in scope["spans"]:
+                yield Span(
+                    trace_id=span["traceId"],
+                    span_id=span["spanId"],
+                    parent_id=span.get("parentSpanId", ""),
+                    service=names.get("service.name", ""),
+                    name=span["name"],
+                    kind=KINDS.get(span.get("kind"), "internal"),
+                    start=int(span["startTimeUnixNano"]),
+                    end=int(span["endTimeUnixNano"]),
+                    attributes=_json_attributes(span),
+                )
+
+
+def _json_attributes(holder: Any) -> dict[str, str]:
+    """The attributes of a resource or a span: each value is an object with its type as its one key."""
+    return {item["key"]: str(next(iter(item["value"].values()), "")) for item in holder.get("attributes", [])}
 
 
 def _text(value: Any) -> str:

@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from deploy.local.certificates import Files
+from triton_models import tracing
 from triton_models.repository import TORCH_ENVIRONMENT, present, render
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,13 +131,15 @@ def _site_packages() -> list[str]:
 def command(
     repository: Path,
     models: Sequence[str],
-    http: int,
+    http: int | None,
     grpc: int,
     metrics: int,
     state: Path,
     *,
+    certificates: Files | None = None,
     instances: int | None = None,
     parameters: Mapping[str, str] | None = None,
+    otlp_http_endpoint: str = "",
 ) -> tuple[list[str], dict[str, str]]:
     """What to execute, and in which environment, for a Triton that serves `models` on loopback.
 
@@ -145,12 +149,15 @@ def command(
         repository: The folder of the models' sources, `triton_models/`.
         models: The models to load, e.g. `triton_models.repository.profile("embedded")`. One whose weights are not in
             the `model_directory`, or whose `environment` is not there, is left out: Triton would not start.
-        http: Port for HTTP/REST; `/v2/health/ready` answers 200 when every model is loaded.
+        http: Port for HTTP/REST; `/v2/health/ready` answers 200 when every model is loaded. None: not offered. It wants
+            no certificate, and whoever may load models runs programs as this user.
         grpc: Port for gRPC.
         metrics: Port for Prometheus metrics.
         state: A folder of this Triton's own, made if absent: links, rendered configurations.
+        certificates: Its certificate; clients need one of the same authority. None: plaintext.
         instances: Instances of the models that scale with cores; the number of cores when None.
         parameters: Values for model parameters, e.g. `{"model_directory": …}`.
+        otlp_http_endpoint: OTLP/HTTP collector that traces go to. Empty: none.
 
     Raises:
         TritonMissingError: Triton cannot run here.
@@ -168,9 +175,6 @@ def command(
         "backend-directory": backends,
         "model-control-mode": "explicit",
         "disable-auto-complete-config": None,
-        "http-address": "127.0.0.1",
-        "http-port": http,
-        "http-thread-count": 2,
         "grpc-address": "127.0.0.1",
         "grpc-port": grpc,
         "metrics-address": "127.0.0.1",
@@ -180,10 +184,31 @@ def command(
         "exit-timeout-secs": 5,
         "pinned-memory-pool-byte-size": 0,
         "backend-config": f"python,shm-region-prefix-name={prefix}",
+        **_http(http),
+        **_tls(certificates),
     }
     flags = [f"--{name}" if value is None else f"--{name}={value}" for name, value in arguments.items()]
-    flags += [f"--load-model={model}" for model in models]
+    flags += [*tracing.flags(otlp_http_endpoint), *(f"--load-model={model}" for model in models)]
     return [str(locate().server), *flags], environment(repository)
+
+
+def _http(port: int | None) -> dict[str, object]:
+    """The arguments of HTTP on loopback."""
+    if port is None:
+        return {"allow-http": "false"}
+    return {"http-address": "127.0.0.1", "http-port": port, "http-thread-count": 2}
+
+
+def _tls(certificates: Files | None) -> dict[str, object]:
+    """The arguments of TLS on gRPC's port, with certificates on both sides."""
+    if certificates is None:
+        return {}
+    return {
+        "grpc-use-ssl-mutual": "true",
+        "grpc-server-cert": certificates.certificate,
+        "grpc-server-key": certificates.key,
+        "grpc-root-cert": certificates.authority,
+    }
 
 
 def _shm_prefix(state: Path) -> str:

@@ -17,6 +17,7 @@ from services.asr.store import MIGRATIONS, Store
 from services.asr.transcriptions import TranscriptionOptions, Transcriptions
 from services.asr.worker import WorkerOptions, Workers
 from services.mesh.database import Database
+from services.mesh.reporter import reporter
 from services.mesh.triton import Triton
 
 
@@ -29,16 +30,19 @@ class Application:
     """
 
     def __init__(self, settings: AsrSettings, engine: Engine | None = None) -> None:
-        self._triton = Triton(settings.triton_target)
+        self._triton = Triton(settings.triton_target, settings.certificates)
         self.database = Database(settings.database_url.get_secret_value(), MIGRATIONS)
         pipeline = assembled(engine or TritonEngine(self._triton), settings)
         live = Live(pipeline.recogniser, settings.live, TritonSessions(self._triton))
         recordings = Recordings(settings.recordings_url, settings.max_recording_bytes)
         kept = Store(self.database), recordings, Fetcher(settings.sources, private=settings.private_sources)
         changes = Changes()
+        # Transcriptions outlive the calls that asked for them, and with those the server's own reporter.
+        self._reporter = reporter("asr", settings)
         self._workers = Workers(
             *kept, pipeline, changes,
             WorkerOptions(settings.workers, settings.lease_seconds, settings.attempts, settings.backoff_seconds),
+            self._reporter,
         )  # fmt: skip
         transcriptions = Transcriptions(
             *kept, pipeline, changes, TranscriptionOptions(settings.transcriptions_waiting, settings.recording_seconds)
@@ -57,10 +61,14 @@ class Application:
     async def start(self) -> None:
         """Brings the storage up to date and the workers to work. Raises StorageUnavailable."""
         await self.database.migrate()
+        if self._reporter is not None:
+            self._reporter.start()
         self._workers.start()
 
     async def close(self) -> None:
         """Stops the workers, whose jobs go back into the queue, and closes what is open."""
         await self._workers.stop()
+        if self._reporter is not None:
+            await self._reporter.close()
         await self._triton.close()
         await self.database.close()

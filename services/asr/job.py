@@ -75,3 +75,6 @@ class Claim:
     config: Config
     checkpoint: str
     """JSON of where to go on; empty at the beginning."""
+    organisation: str = ""
+    owner: str = ""
+    """Whose it is."""

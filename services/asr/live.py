@@ -20,11 +20,12 @@ from services.asr.endpoint import EndpointOptions
 from services.asr.errors import AudioTooLong, ModelNotLoaded
 from services.asr.live_speakers import LiveSpeakers, Revised
 from services.asr.live_track import BLOCK, Began, Closed, Draft, Ended, Heard, Shown, Track
-from services.asr.models import DIARIZER, RATE, Samples, Task, find
+from services.asr.models import DIARIZER, RATE, Samples, Task, chosen
 from services.asr.patience import PatientEngine
 from services.asr.recognise import Recogniser
 from services.asr.sessions import Sessions
 from services.asr.transcript import Config, Segment
+from services.mesh import usage
 from services.mesh.errors import (
     DeadlineExceeded,
     InvalidArgument,
@@ -33,6 +34,7 @@ from services.mesh.errors import (
     TooLarge,
     Unavailable,
 )
+from services.mesh.usage import Unit
 
 T = TypeVar("T")
 LONGEST = 12.0
@@ -297,7 +299,7 @@ class _Stream:
                 "config.separate_channels",
                 "not together with diarization: each channel counts as a speaker's own",
             )
-        model = find(config.diarization.model, self._live.options.diarizer, Task.DIARIZATION).id
+        model = chosen(config.diarization.model, self._live.options.diarizer, Task.DIARIZATION).id
         if not await engine.ready(model):
             if not await engine.ready(self._model):
                 raise Unavailable("The model server cannot be reached. Try again shortly.", retry_after=RETRY_SECONDS)
@@ -331,6 +333,7 @@ class _Stream:
         for start in range(0, max(map(len, channels), default=0), BLOCK):
             for track, samples in zip(self._tracks, channels, strict=True):
                 await track.feed(samples[start : start + BLOCK])
+            usage.add(Unit.AUDIO_SECONDS, min(BLOCK, max(map(len, channels)) - start) / RATE, self._model)
             if self._tracks[0].heard > self._live.recogniser.max_seconds:
                 raise AudioTooLong(self._live.recogniser.max_seconds)
             while self._unfinished >= UNFINISHED:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from services.asr.errors import ModelNotFound
 from services.asr.transcript import Alternative, Hints, Word
+from services.mesh import authority
 
 RATE = 16000
 VAD = "vad"
@@ -122,6 +123,13 @@ def find(model: str, default: str, task: Task = Task.RECOGNITION) -> Model:
         if known.id == wanted:
             return known
     raise ModelNotFound(wanted, [known.id for known in fitting])
+
+
+def chosen(model: str, default: str, task: Task = Task.RECOGNITION) -> Model:
+    """As `find`, for the caller's own request. Raises NotGranted besides, where they may not use the model."""
+    found = find(model, default, task)
+    authority.current().require_model(found.id)
+    return found
 
 
 def primary(language: str) -> str:

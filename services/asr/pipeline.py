@@ -16,7 +16,7 @@ from services.asr.decode import Source
 from services.asr.endpoint import EndpointOptions
 from services.asr.enhance import Enhancer
 from services.asr.errors import ModelNotLoaded
-from services.asr.models import VAD, Engine, Task, find
+from services.asr.models import VAD, Engine, Task, chosen
 from services.asr.profanity import filtered
 from services.asr.recognise import Recogniser
 from services.asr.run import Finished as Finished
@@ -24,6 +24,7 @@ from services.asr.run import Options as Options
 from services.asr.run import Run
 from services.asr.settings import AsrSettings
 from services.asr.transcript import Config, Transcript, spoken
+from services.mesh import authority
 from services.mesh.errors import InvalidArgument, Unavailable
 
 
@@ -52,6 +53,7 @@ class Pipeline:
 
         Raises:
             ModelNotFound, ModelNotLoaded, InvalidArgument: it cannot; the field at fault is named.
+            NotGranted: the caller may not use one of the models.
             Unavailable: the model server is away.
         """
         self.recogniser.check(config)
@@ -60,9 +62,10 @@ class Pipeline:
                 "config.separate_channels", "not together with diarization: each channel counts as a speaker's own"
             )
         if config.diarization is not None:
-            model = find(config.diarization.model, self.options.diarizer, Task.DIARIZATION).id
+            model = chosen(config.diarization.model, self.options.diarizer, Task.DIARIZATION).id
             await self._loaded("config.diarization", model, "leave diarization out")
         if config.enhance:
+            authority.current().require_model(self.options.enhancer)
             await self._loaded("config.enhance", self.options.enhancer, "leave enhance out")
 
     async def _loaded(self, field: str, model: str, remedy: str) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from services.asr import profanity
+from services.asr import metrics, profanity
 from services.asr.fusion import fuse
 from services.asr.listen import Utterance
 from services.asr.models import (
@@ -17,6 +17,7 @@ from services.asr.models import (
     Engine,
     Heard,
     Model,
+    chosen,
     find,
     hints_tensor,
     primary,
@@ -56,8 +57,8 @@ class Recogniser:
         self.fused = tuple(fused)
 
     def model(self, config: Config) -> Model:
-        """The model that a request means. Raises ModelNotFound."""
-        return find(config.model, self.default_model)
+        """The model that a request means. Raises ModelNotFound, NotGranted."""
+        return chosen(config.model, self.default_model)
 
     def needs(self, model: str) -> tuple[str, ...]:
         """The models on the server that a model needs: `fusion` is none itself, it needs those that it fuses."""
@@ -81,6 +82,11 @@ class Recogniser:
 
     async def recognise(self, model: str, utterance: Utterance, config: Config) -> Segment:
         """What is said in one segment; its text is empty where no word was understood."""
+        metrics.AUDIO.labels(model).inc(utterance.end - utterance.start)
+        with metrics.SECONDS.labels(model).time():
+            return await self._recognised(model, utterance, config)
+
+    async def _recognised(self, model: str, utterance: Utterance, config: Config) -> Segment:
         if model == FUSION.id:
             segment = await self._fused(utterance, config)
         else:

@@ -29,6 +29,8 @@ from services.asr.models import DIARIZER, ENHANCER, RATE, Samples
 from services.asr.recognise import Recogniser
 from services.asr.speakers import Voices, counted
 from services.asr.transcript import Config, Segment, Speaker
+from services.mesh import usage
+from services.mesh.usage import Unit
 
 TAIL = 0.2
 """Share of a chunk that the last one must have to be diarized by itself; a shorter one goes with the one before."""
@@ -150,6 +152,8 @@ class Run:
         self._ahead = Ahead(round(self._limit() * RATE))
         self._tasks: set[asyncio.Task[Segment]] = set()
         self._heard = 0
+        # What an earlier attempt heard is paid for.
+        self._paid = round(begin.seconds * RATE)
 
     def _limit(self) -> float:
         """Seconds of speech that may wait: all recognisers have work, and diarization has its chunk and its tail."""
@@ -237,6 +241,9 @@ class Run:
         if not self._ears:
             self._ears = [self._ear(channel) for channel in range(piece.shape[1])]
         self._heard += len(piece)
+        if self._heard > self._paid:
+            usage.add(Unit.AUDIO_SECONDS, (self._heard - self._paid) / RATE, self._model)
+            self._paid = self._heard
         for channel, ear in enumerate(self._ears):
             async for cut in ear.feed(piece[:, channel]):
                 self._keep(channel, cut)

@@ -12,6 +12,7 @@ from services.asr.converters import config_of, event_pb, live_of, model_pb, tran
 from services.asr.live import Live, timely
 from services.asr.models import MODELS
 from services.asr.pipeline import Pipeline
+from services.mesh import authority
 from services.mesh.errors import InvalidArgument
 from services.mesh.server import Bound
 
@@ -49,9 +50,11 @@ class SpeechServicer(asr_pb2_grpc.SpeechRecognitionServicer):
                 yield event_pb(sequence, event)
 
     async def ListModels(self, request: asr_pb2.ListModelsRequest, context: Any) -> asr_pb2.ListModelsResponse:
-        """Lists the speech models, the default first."""
+        """Lists the speech models that the caller may use, the default first."""
         default = self._recogniser.default_model
-        listed = sorted(MODELS, key=lambda model: model.id != default)
+        allowed = authority.current()
+        listed = [model for model in MODELS if allowed.may_use_model(model.id)]
+        listed.sort(key=lambda model: model.id != default)
         ready = await asyncio.gather(*(self._recogniser.ready(model.id) for model in listed))
         return asr_pb2.ListModelsResponse(models=map(model_pb, listed, ready))
 

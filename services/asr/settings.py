@@ -9,10 +9,10 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from services.asr.live import LiveOptions
-from services.mesh.settings import ServiceSettings
+from services.mesh.settings import ReportingSettings
 
 
-class AsrSettings(ServiceSettings):
+class AsrSettings(ReportingSettings):
     """The asr service: speech to text."""
 
     model_config = SettingsConfigDict(env_prefix="PARLEY_ASR_")

@@ -12,6 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.asr import metrics
 from services.asr.changes import Changes, wait
 from services.asr.checkpoint import Checkpoint
 from services.asr.decode import claimed_seconds
@@ -21,8 +22,9 @@ from services.asr.job import Claim, Failure
 from services.asr.pipeline import Pipeline
 from services.asr.recordings import Recordings
 from services.asr.store import Store
-from services.mesh import telemetry
+from services.mesh import telemetry, tenancy, usage
 from services.mesh.errors import ParleyError, StorageUnavailable, Unavailable
+from services.mesh.usage import Meter, Tab
 
 log = telemetry.get_logger(__name__)
 
@@ -64,18 +66,21 @@ class Workers:
         pipeline: Transcribes.
         changes: Hears of new jobs, and tells of progress.
         options: How to work.
+        meter: Told what was used, and by whom; None: nobody is.
     """
 
     def __init__(
         self, store: Store, recordings: Recordings, fetcher: Fetcher, pipeline: Pipeline, changes: Changes,
-        options: WorkerOptions,
+        options: WorkerOptions, meter: Meter | None = None,
     ) -> None:  # fmt: skip
         self._store, self._recordings, self._fetcher = store, recordings, fetcher
         self._pipeline, self._changes, self._options = pipeline, changes, options
+        self._meter = meter
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begins to work."""
+        metrics.WORKERS.inc(self._options.workers)
         self._tasks = [asyncio.create_task(self._work()) for _ in range(self._options.workers)]
         if self._tasks:
             self._tasks.append(asyncio.create_task(self._sweep()))
@@ -85,6 +90,7 @@ class Workers:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        metrics.WORKERS.dec(self._options.workers)
 
     async def _work(self) -> None:
         with self._changes.listen(QUEUE) as news:
@@ -97,19 +103,25 @@ class Workers:
                 if claim is None:
                     await wait(news, IDLE_SECONDS)
                 else:
-                    await self._attempt(claim)
+                    tab = Tab(self._meter, usage.payer(claim.owner))
+                    with tenancy.acting_for(claim.organisation, claim.owner), usage.charged(tab):
+                        await self._attempt(claim)
 
     async def _attempt(self, claim: Claim) -> None:
         """Works on a job until it is complete, fails, or is somebody else's."""
         told = log.bind(transcription=claim.id, attempt=claim.attempt)
         self._changes.tell(claim.id)
+        outcome = "again"
+        metrics.RUNNING.inc()
         try:
             await self._while_held(claim)
+            outcome = "ended"
         except asyncio.CancelledError:
             with contextlib.suppress(StorageUnavailable):
                 await asyncio.shield(self._store.release(claim, 0.0, counted=False))
             raise
         except _LostError:
+            outcome = "lost"
             told.info("transcription is no longer this worker's")
         except StorageUnavailable:
             told.warning("transcription waits for the storage")  # the claim runs out by itself
@@ -119,11 +131,15 @@ class Workers:
             if _comes_back(error):
                 await self._again(claim, Failure(error.reason, error.message))
             else:
+                outcome = "failed"
                 told.info("transcription failed", reason=error.reason)
                 await self._give_up(claim, Failure(error.reason, error.message))
         except Exception:  # noqa: BLE001 — whatever it is, the job must not hang and the worker must go on
             told.exception("transcription broke off")
             await self._again(claim, Failure("INTERNAL", "It broke off again and again. The service's log says why."))
+        finally:
+            metrics.RUNNING.dec()
+            metrics.ATTEMPTS.labels(outcome).inc()
         self._changes.tell(claim.id)
 
     async def _again(self, claim: Claim, failure: Failure, wait_seconds: float = 0.0) -> None:

@@ -31,13 +31,14 @@ class Application:
     """
 
     def __init__(self, settings: ChatSettings) -> None:
-        databases = Databases(settings.sql_target, settings.tool_timeout) if settings.sql_target else None
+        own = settings.certificates
+        databases = Databases(settings.sql_target, settings.tool_timeout, own) if settings.sql_target else None
         speech = None
         if settings.asr_target:
-            speech = Speech(settings.asr_target, settings.tool_timeout, settings.recording_timeout)
+            speech = Speech(settings.asr_target, settings.tool_timeout, settings.recording_timeout, own)
         painter = None
         if settings.image_target:
-            painter = Painter(settings.image_target, settings.picture_timeout, settings.public_url)
+            painter = Painter(settings.image_target, settings.picture_timeout, settings.public_url, own)
         providers = Providers(settings.providers)
         upstream = [UpstreamModel(providers, model, settings.recording_tokens) for model in providers.offers()]
         catalog = Catalog([EmbeddedModel(), *upstream], settings.default_model)

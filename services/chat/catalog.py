@@ -1,4 +1,4 @@
-"""The chat models of this deployment, by id."""
+"""The chat models of this deployment, by id, as far as the caller may use them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from services.chat.errors import ModelNotFound
 from services.chat.models import ChatModel, ModelInfo
+from services.mesh import authority
 
 
 class Catalog:
@@ -22,16 +23,25 @@ class Catalog:
     def __init__(self, models: Sequence[ChatModel], default: str) -> None:
         self._models = {model.info.id: model for model in models}
         self._default = default
-        self.get(default)
+        if default not in self._models:
+            raise ModelNotFound(default)
 
     def get(self, model: str) -> ChatModel:
-        """The model of an id; the default where it is empty. Raises ModelNotFound."""
-        found = self._models.get(model or self._default)
+        """The model of an id; where it is empty the default, or else the first that the caller may use.
+
+        Raises:
+            ModelNotFound: There is no such model.
+            NotGranted: The caller may not use it.
+        """
+        wanted = model or next((info.id for info in self.infos()), self._default)
+        found = self._models.get(wanted)
         if found is None:
-            raise ModelNotFound(model or self._default)
+            raise ModelNotFound(wanted)
+        authority.current().require_model(wanted)
         return found
 
     def infos(self) -> list[ModelInfo]:
-        """What the models are, the default first."""
-        first = self._models[self._default].info
-        return [first, *(m.info for m in self._models.values() if m.info is not first)]
+        """What the models are that the caller may use, the default first."""
+        allowed = authority.current()
+        ordered = sorted(self._models.values(), key=lambda model: model.info.id != self._default)
+        return [model.info for model in ordered if allowed.may_use_model(model.info.id)]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
+from services.chat import metrics
 from services.chat.models import (
     ChatModel,
     Finished,
@@ -20,6 +22,7 @@ from services.chat.models import (
     ToolProgressed,
     Usage,
 )
+from services.chat.tally import tallied
 from services.chat.tools import RECOGNIZE, Preview, ToolCall, ToolContext, ToolRegistry
 
 ToolEvent = ToolCalled | ToolProgressed | ToolAnswered
@@ -52,6 +55,7 @@ class Generator:
             request: The conversation; its `tools` are set here.
             context: What the tools may know.
         """
+        started: float | None = time.monotonic()
         messages = list(request.messages)
         for number, attachment in enumerate(context.attachments, start=1):
             call = ToolCall(f"audio_{number}", RECOGNIZE, {})
@@ -64,7 +68,8 @@ class Generator:
             calls: list[ToolCall] = []
             reason = FinishReason.STOP
             said = ""
-            async with aclosing(model.generate(replace(request, messages=tuple(messages), tools=offered))) as events:
+            turn = replace(request, messages=tuple(messages), tools=offered)
+            async with aclosing(tallied(model, turn)) as events:
                 async for model_event in events:
                     if isinstance(model_event, ToolCalled):
                         calls.append(model_event.call)
@@ -74,13 +79,18 @@ class Generator:
                         reason = model_event.reason
                     else:
                         said += model_event.text
+                        if started is not None:
+                            metrics.FIRST_TEXT.observe(time.monotonic() - started)
+                            started = None
                         yield model_event
             theirs = [call for call in calls if any(t.name == call.tool for t in request.client_tools)]
             for call in theirs:
                 yield ToolCalled(call)
             if theirs or not calls or not offered:
+                reason = FinishReason.TOOL_CALLS if theirs else _ending(reason)
+                _count(model.info.id, usage, reason)
                 yield usage
-                yield Finished(FinishReason.TOOL_CALLS if theirs else _ending(reason))
+                yield Finished(reason)
                 return
             messages.append(PromptMessage(Role.ASSISTANT, said, tuple(calls[:MAX_CALLS_PER_ROUND])))
             for call in calls[:MAX_CALLS_PER_ROUND]:
@@ -117,6 +127,13 @@ class Generator:
             await asyncio.wait({task})
         messages.append(PromptMessage(Role.TOOL, call_id=call.id, result=result))
         yield ToolAnswered(result)
+
+
+def _count(model: str, usage: Usage, reason: FinishReason) -> None:
+    """Counts an answer for whoever watches the service."""
+    metrics.ANSWERS.labels(model, reason).inc()
+    metrics.TOKENS.labels(model, "prompt").inc(usage.prompt_tokens)
+    metrics.TOKENS.labels(model, "completion").inc(usage.completion_tokens)
 
 
 def _ending(reason: FinishReason) -> FinishReason:

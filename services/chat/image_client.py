@@ -12,6 +12,7 @@ from services.chat import converters
 from services.chat.models import ModelInfo
 from services.chat.tools import GENERATE, Drawing, Picture, Report, ToolContext, ToolSpec
 from services.mesh import status
+from services.mesh.certificates import Certificates
 from services.mesh.channels import channel
 from services.mesh.errors import Cancelled, InvalidArgument, ParleyError
 
@@ -53,10 +54,13 @@ class Painter:
         target: That service, host:port.
         timeout: Longest time of a request, its waiting in the queue included, in seconds.
         public_url: The gateway's address as clients see it, before the paths of pictures; empty: paths alone.
+        certificates: Our own, where that service wants one.
     """
 
-    def __init__(self, target: str, timeout: float, public_url: str = "") -> None:
-        self._channel = channel(target)
+    def __init__(
+        self, target: str, timeout: float, public_url: str = "", certificates: Certificates | None = None
+    ) -> None:
+        self._channel = channel(target, certificates)
         self._stub = image_pb2_grpc.ImageServiceStub(self._channel)
         self._timeout = timeout
         self._base = public_url.rstrip("/")

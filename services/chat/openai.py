@@ -10,7 +10,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from typing import Any
 from urllib.parse import unquote
 
@@ -25,6 +25,7 @@ from services.chat.conversations import CheckDatabase
 from services.chat.errors import ModelNotFound
 from services.chat.generation import Generator
 from services.chat.models import ChatModel, Finished, ModelInfo, ModelRequest, TextDelta, ToolCalled, Usage
+from services.chat.tally import Tally, characters_in
 from services.chat.tools import ToolCall, ToolContext
 from services.mesh import telemetry
 from services.mesh.errors import ParleyError
@@ -100,14 +101,22 @@ class ChatCompletionsServicer(openai_pb2_grpc.ChatCompletionsServiceServicer):
 
     async def _passed_on(self, request: CompletionRequest) -> AsyncGenerator[httpbody_pb2.HttpBody, None]:
         """The answer of a provider: its bytes, except that a model under another name answers to the one asked for."""
+        with closing(Tally(request.model, characters_in(request.payload))) as tally:
+            async with aclosing(self._upstream(request, tally)) as parts:
+                async for part in parts:
+                    yield part
+
+    async def _upstream(self, request: CompletionRequest, tally: Tally) -> AsyncGenerator[httpbody_pb2.HttpBody, None]:
         upstream = UpstreamRequest(request.model, request.payload, request.raw)
         renamed = self._providers.renamed(request.model)
         if not request.stream:
             whole = await self._providers.complete(upstream)
+            tally.answer(whole)
             yield json_body(_named(json.loads(whole), request.model) if renamed else whole)
             return
         async with aclosing(self._providers.stream(upstream)) as stream:
             async for events in stream:
+                tally.chunks(events.chunks)
                 data = [_named(c, request.model) for c in events.chunks] if renamed else events.data
                 yield _events(b"".join(map(event, data)))
         yield _events(event(DONE))

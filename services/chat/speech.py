@@ -20,6 +20,7 @@ from services.chat.models import ModelInfo
 from services.chat.recordings import DIALOGUE_SECONDS, is_dialogue
 from services.chat.tools import RECOGNIZE, Attachment, Report, ToolContext, ToolSpec, Transcript
 from services.mesh import context, status, telemetry
+from services.mesh.certificates import Certificates
 from services.mesh.channels import channel
 from services.mesh.errors import Cancelled, FailedPrecondition, InvalidArgument, ParleyError, Unavailable
 
@@ -46,10 +47,13 @@ class Speech:
         target: That service, host:port.
         timeout: Longest time of a call, in seconds.
         recording_timeout: Longest time of a transcription in the background, in seconds.
+        certificates: Our own, where that service wants one.
     """
 
-    def __init__(self, target: str, timeout: float, recording_timeout: float = 3600.0) -> None:
-        self._channel = channel(target)
+    def __init__(
+        self, target: str, timeout: float, recording_timeout: float = 3600.0, certificates: Certificates | None = None
+    ) -> None:
+        self._channel = channel(target, certificates)
         self._stub = asr_pb2_grpc.SpeechRecognitionStub(self._channel)
         self._jobs = transcriptions_pb2_grpc.TranscriptionServiceStub(self._channel)
         self._timeout = timeout

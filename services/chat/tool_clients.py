@@ -30,7 +30,10 @@ from services.chat.tools import (
     ToolSpec,
     Turn,
 )
-from services.mesh import status, telemetry
+from services.mesh import authority, status, telemetry
+from services.mesh import context as calls
+from services.mesh.authority import NotGranted
+from services.mesh.certificates import Certificates
 from services.mesh.channels import channel
 from services.mesh.errors import InvalidArgument, NotFound, ParleyError
 
@@ -59,13 +62,14 @@ class Databases:
     Args:
         target: That service, host:port.
         timeout: Longest time of a call, in seconds.
+        certificates: Our own, where that service wants one.
     """
 
-    def __init__(self, target: str, timeout: float) -> None:
-        self._channel = channel(target)
+    def __init__(self, target: str, timeout: float, certificates: Certificates | None = None) -> None:
+        self._channel = channel(target, certificates)
         self._stub = sql_pb2_grpc.SqlServiceStub(self._channel)
         self._timeout = timeout
-        self._vocabularies: dict[str, tuple[float, list[str]]] = {}
+        self._vocabularies: dict[tuple[str, str, str], tuple[float, list[str]]] = {}
 
     async def registered(self) -> list[sql_pb2.Database]:
         """The registered databases, the first thousand."""
@@ -76,13 +80,18 @@ class Databases:
         return list(answer.databases)
 
     async def check(self, name: str) -> None:
-        """Raises NotFound where the sql service knows no such database; where it cannot say, the name is taken."""
+        """Raises NotFound where the sql service knows no such database, and what it says where it is not the caller's.
+
+        Where it cannot say, the name is taken.
+        """
         request = sql_pb2.GetDatabaseRequest(name=name)
         try:
             await self._stub.GetDatabase(request, timeout=min(CHECK_SECONDS, self._timeout))
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 raise NotFound(name) from None
+            if error.code() is grpc.StatusCode.PERMISSION_DENIED:
+                raise status.from_rpc_error(error) from None
             log.warning("a database's name is not checked", database=name, code=error.code().name)
 
     async def schema(self, name: str) -> sql_pb2.Schema:
@@ -102,7 +111,7 @@ class Databases:
         """
         names = [d.name for d in await self.registered()][:MAX_CANDIDATES]
         if not names:
-            raise NoDatabase
+            raise _none()
         if len(names) == 1:
             return names[0]
         tried = await asyncio.gather(*(self._confidence(name, question, history) for name in names))
@@ -180,15 +189,19 @@ class Databases:
         return list(phrases)[:MAX_PHRASES]
 
     async def _vocabulary(self, name: str) -> list[str]:
-        kept = self._vocabularies.get(name)
+        # Another organisation's database of that name is another one, and grants show each person another part of it.
+        key = (calls.organisation(), calls.owner(), name)
+        kept = self._vocabularies.get(key)
         if kept is not None and time.monotonic() - kept[0] < VOCABULARY_SECONDS:
             return kept[1]
         try:
             answer = await self._stub.GetVocabulary(sql_pb2.GetVocabularyRequest(name=name), timeout=self._timeout)
         except grpc.aio.AioRpcError as error:
             raise status.from_rpc_error(error) from error
-        self._vocabularies[name] = (time.monotonic(), list(answer.phrases))
-        return self._vocabularies[name][1]
+        old = time.monotonic() - VOCABULARY_SECONDS
+        self._vocabularies = {named: found for named, found in self._vocabularies.items() if found[0] > old}
+        self._vocabularies[key] = (time.monotonic(), list(answer.phrases))
+        return self._vocabularies[key][1]
 
     async def close(self) -> None:
         """Closes the connection."""
@@ -264,7 +277,7 @@ class ListDatabasesTool:
         """One line for each database. Raises NoDatabase."""
         databases = await self._databases.registered()
         if not databases:
-            raise NoDatabase
+            raise _none()
         lines = (f"- {d.name.partition('/')[2]}: {d.display_name} {d.description}".rstrip() for d in databases)
         return "\n".join(lines)
 
@@ -291,7 +304,7 @@ class DescribeTool:
         if not name:
             names = [d.name for d in await self._databases.registered()]
             if not names:
-                raise NoDatabase
+                raise _none()
             if len(names) > 1:
                 raise InvalidArgument("database", f"must be one of {', '.join(names)}.")
             name = names[0]
@@ -313,6 +326,12 @@ def tools(
     if painter is not None:
         found.append(GenerateTool(painter))
     return found
+
+
+def _none() -> ParleyError:
+    """Why nobody can be asked: no database is there, or none is open to the caller."""
+    all_open = authority.current().may_use_database(authority.ALL)
+    return NoDatabase() if all_open else NotGranted(f"databases/{authority.ALL}")
 
 
 def _choices(back: sql_pb2.Clarification) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from services.chat import metrics
 from services.mesh.errors import InvalidArgument, NotFound, ParleyError
 
 RECOGNIZE = "asr.recognize"
@@ -292,7 +293,10 @@ class ToolRegistry:
             output = await tool.call(call.arguments, context)
         except ParleyError as caught:
             error = caught
-        return ToolResult(call.id, time.monotonic() - start, output, error)
+        elapsed = time.monotonic() - start
+        # Models make names of tools up: those are no labels.
+        metrics.TOOLS.labels(call.tool if call.tool in self else "", "failed" if error else "answered").observe(elapsed)
+        return ToolResult(call.id, elapsed, output, error)
 
 
 JSON_TYPES: Mapping[str, tuple[type, ...]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from google.api import annotations_pb2
@@ -35,19 +35,21 @@ class Contracts:
 
     def __init__(self) -> None:
         self.methods: dict[str, Access] = {}
-        rules: list[tuple[int, str, re.Pattern[str], Access]] = []
+        rules: list[tuple[int, tuple[str, str], re.Pattern[str], Access]] = []
         for name in contracts.service_names():
             for method in descriptor_pool.Default().FindServiceByName(name).methods:
                 access = _access(f"{name}/{method.name}", method.GetOptions())
                 self.methods[f"/{access.method}"] = access
                 for verb, template in bindings(method.GetOptions().Extensions[HTTP]):
                     _fields, pattern = rest.compiled(template)
-                    rules.append((len(VARIABLE.sub(r"\1", template).replace("*", "")), verb, pattern, access))
-        # What spells out most is meant before what has a variable in that place, as in the gateway: `x:watch` is no id.
+                    spelled_out = len(VARIABLE.sub(r"\1", template).replace("*", ""))
+                    rules.append((spelled_out, (verb, _custom_verb(VARIABLE.sub("", template))), pattern, access))
+        # What spells out most is meant before what has a variable in that place, as in the gateway.
         rules.sort(key=lambda rule: -rule[0])
-        self._rules: dict[str, list[tuple[re.Pattern[str], Access]]] = {}
-        for _, verb, pattern, access in rules:
-            self._rules.setdefault(verb, []).append((pattern, access))
+        self._rules: dict[tuple[str, str], list[tuple[re.Pattern[str], Access]]] = {}
+        for _, verbs, pattern, access in rules:
+            self._rules.setdefault(verbs, []).append((pattern, access))
+        self._custom_verbs = {custom for _, custom in self._rules}
 
     def find(self, verb: str, path: str) -> Access | None:
         """The method that a request is for; None where there is none."""
@@ -59,10 +61,23 @@ class Contracts:
             return Access(f"{service}/{method}", **FOREIGN[service])  # type: ignore[arg-type]  # the table's values
         if verb in ("GET", "HEAD") and path in PUBLIC_PATHS:
             return Access(path, public=True)
-        for pattern, access in self._rules.get(verb, ()):
+        # As the gateway reads it: a verb that some rule has is never the end of an id, whatever the HTTP method.
+        custom = _custom_verb(path)
+        for pattern, access in self._rules.get((verb, custom if custom in self._custom_verbs else ""), ()):
             if pattern.fullmatch(path):
                 return access
         return None
+
+    def verbs(self, path: str) -> Collection[str]:
+        """The HTTP methods that a path takes; none where nothing is served there."""
+        if path in self.methods:
+            return ("POST",)
+        return {verb for verb, _ in self._rules if self.find(verb, path) is not None}
+
+
+def _custom_verb(path: str) -> str:
+    """What follows the colon in the last segment of a path (google.api.http calls it a verb); empty without one."""
+    return path.rpartition("/")[2].rpartition(":")[2] if ":" in path.rpartition("/")[2] else ""
 
 
 def _access(method: str, options: Any) -> Access:

@@ -85,7 +85,8 @@ class Application:
             changes,
         )
         identities = Identities(database, self.cache)
-        self.decision = Decision(identities, tokens, self._keys, self._limits, self._audit, Contracts())
+        issuers = {provider.issuer: provider.organisation for provider in settings.oidc_providers}
+        self.decision = Decision(identities, tokens, self._keys, self._limits, self._audit, Contracts(), issuers)
         callers = Callers(self.decision)
         self.bound = [
             servicer.bound(

@@ -1,22 +1,25 @@
 """The audit log: who did what to what, from where, and how it ended.
 
-An entry about a change is written in the transaction of that change: there is neither without the other. Entries about
-calls to other services are written in batches beside the calls. The database's triggers refuse to change or delete any.
-Entries hold names and no values: no prompt, no secret, no address of a database.
+An entry about a change is written in the transaction of that change: there is neither without the other. Refusals are
+written in batches beside the calls, and what other services did comes from those, also in batches. The database's
+triggers refuse to change or delete any. Entries hold names and no values: no prompt, no secret, no address of a
+database.
 """
 
 from __future__ import annotations
 
+import contextlib
 import enum
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Select, insert, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from services.identity.caller import NOWHERE, Caller, Origin
-from services.identity.tables import AuditRow, micros, moment, now
+from services.identity.tables import AuditRow, BatchRow, micros, moment, now
 from services.mesh import paging, telemetry
 from services.mesh.database import Database
 from services.mesh.errors import StorageUnavailable
@@ -35,6 +38,7 @@ class Outcome(enum.StrEnum):
     DONE = "done"
     ALLOWED = "allowed"
     DENIED = "denied"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +158,21 @@ class AuditLog:
     async def write(self, entry: Entry) -> None:
         """Writes an entry now. Raises StorageUnavailable."""
         await self._database.run(lambda session: append_entry(session, entry))
+
+    async def record(self, batch_id: str, entries: Sequence[Entry]) -> None:
+        """Writes what services report; a batch that was written already is not written again.
+
+        Raises StorageUnavailable.
+        """
+
+        def work(session: Session) -> None:
+            session.add(BatchRow(id=batch_id, organisation=entries[0].organisation, time=now()))
+            session.flush()
+            session.execute(insert(AuditRow), list(map(_values, entries)))
+
+        # One that came again was written: its answer was lost on the way.
+        with contextlib.suppress(IntegrityError):
+            await self._database.run(work)
 
     async def page(self, caller: Caller, wanted: Filter, size: int, token: str) -> tuple[list[Entry], str]:
         """A page of the organisation's entries, the newest first, and the token of the next."""

@@ -26,6 +26,11 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         self._callers = callers
         self._audit = audit
 
+    async def RecordActs(self, request: audit_pb2.RecordActsRequest, context: Context) -> audit_pb2.RecordActsResponse:
+        """Adds what services report. Only services reach it: the gateway lets nobody through."""
+        await self._audit.record(request.batch_id, list(map(converters.from_act, request.acts)))
+        return audit_pb2.RecordActsResponse()
+
     async def ListAuditEntries(
         self, request: audit_pb2.ListAuditEntriesRequest, context: Context
     ) -> audit_pb2.ListAuditEntriesResponse:

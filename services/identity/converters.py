@@ -6,14 +6,17 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from google.protobuf import timestamp_pb2
+from google.rpc import code_pb2
 
 from parley.identity.v1 import audit_pb2, identity_pb2, keys_pb2, tokens_pb2, usage_pb2
 from services.identity.audit import Entry, Filter, Outcome
+from services.identity.caller import Origin
 from services.identity.grants import Grant
 from services.identity.keys import Key
 from services.identity.logins import LoggedIn
 from services.identity.organisations import Organisation
 from services.identity.scopes import Role, scopes_of
+from services.identity.tables import micros
 from services.identity.usage import Record, Sum
 from services.identity.users import Kind, User
 
@@ -31,6 +34,7 @@ OUTCOMES = {
     Outcome.DONE: audit_pb2.OUTCOME_DONE,
     Outcome.ALLOWED: audit_pb2.OUTCOME_ALLOWED,
     Outcome.DENIED: audit_pb2.OUTCOME_DENIED,
+    Outcome.FAILED: audit_pb2.OUTCOME_FAILED,
 }
 UNITS = {
     "requests": usage_pb2.USAGE_UNIT_REQUESTS,
@@ -48,6 +52,12 @@ DIMENSIONS = {
 }
 _KINDS = {number: kind for kind, number in KINDS.items()}
 _ROLES = {number: role for role, number in ROLES.items()}
+_ENDINGS = {
+    code_pb2.OK: Outcome.DONE,
+    code_pb2.PERMISSION_DENIED: Outcome.DENIED,
+    code_pb2.UNAUTHENTICATED: Outcome.DENIED,
+}
+"""By google.rpc.Code; the others are failures."""
 _OUTCOMES = {number: outcome for outcome, number in OUTCOMES.items()}
 _UNITS = {number: unit for unit, number in UNITS.items()}
 
@@ -188,6 +198,22 @@ def from_filter(message: audit_pb2.AuditFilter) -> Filter:
         outcome=_OUTCOMES.get(message.outcome),
         start=from_timestamp(message.start_time) if message.HasField("start_time") else None,
         end=from_timestamp(message.end_time) if message.HasField("end_time") else None,
+    )
+
+
+def from_act(message: audit_pb2.Act) -> Entry:
+    """A call that a service answered."""
+    organisation_id, _, user_id = message.subject.partition("/")
+    return Entry(
+        organisation_id,
+        user_id,
+        message.method,
+        message.resource,
+        _ENDINGS.get(message.code, Outcome.FAILED),
+        code_pb2.Code.Name(message.code) if message.code else "",
+        message.api_key,
+        Origin(message.address, message.request_id),
+        micros(from_timestamp(message.time)) if message.HasField("time") else 0,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from services.mesh import errors
 
 OTHER_KEY = "A secret was stored under another encryption key. Set that key again (PARLEY_IDENTITY_ENCRYPTION_KEY)."
@@ -24,6 +26,19 @@ class NotAllowed(errors.PermissionDenied):
             message or f"This needs the scope {permission}, which this credential does not have.",
             metadata={"permission": permission},
         )
+
+
+class NoSuchMethod(errors.NotFound):
+    """There is no method at a path; or there is, with other verbs.
+
+    Args:
+        path: What was asked for.
+        verbs: HTTP methods that the path takes.
+    """
+
+    def __init__(self, path: str, verbs: Collection[str] = ()) -> None:
+        super().__init__(path[:200], "This path does not take this method." if verbs else "There is no such method.")
+        self.verbs = tuple(sorted(verbs))
 
 
 class LimitReached(errors.ResourceExhausted):

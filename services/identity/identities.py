@@ -10,7 +10,7 @@ from services.identity.cache import IdentityCache
 from services.identity.identity import Identity
 from services.identity.keys import digest
 from services.identity.scopes import Role, scopes_of
-from services.identity.tables import KeyRow, OrganisationRow, SessionRow, UserRow
+from services.identity.tables import AccountRow, KeyRow, OrganisationRow, SessionRow, UserRow
 from services.mesh.database import Database
 
 
@@ -45,6 +45,16 @@ class Identities:
             f"session:{session_id}", lambda: self._database.run(lambda s: _of_session(s, session_id))
         )
 
+    async def of_account(self, organisation: str, issuer: str, subject: str) -> Identity | None:
+        """Who an account at an OpenID provider is; None where nobody logged in with it, or its user may not come in.
+
+        Raises:
+            StorageUnavailable: It cannot be looked up.
+        """
+        key = issuer, subject, organisation
+        # A subject may hold anything: what names it here cannot be mistaken for another.
+        return await self._cache.find(f"account:{key!r}", lambda: self._database.run(lambda s: _of_account(s, key)))
+
 
 def _of_key(session: Session, hashed: str) -> Identity | None:
     row = session.scalars(select(KeyRow).where(KeyRow.hash == hashed)).one_or_none()
@@ -56,14 +66,18 @@ def _of_session(session: Session, session_id: str) -> Identity | None:
     return None if row is None or row.revoke_time is not None else _identity(session, row)
 
 
-def _identity(session: Session, row: KeyRow | SessionRow) -> Identity | None:
-    """Who a key or session is; None where its user may not come in."""
+def _of_account(session: Session, key: tuple[str, str, str]) -> Identity | None:
+    row = session.get(AccountRow, key)
+    return None if row is None else _identity(session, row)
+
+
+def _identity(session: Session, row: KeyRow | SessionRow | AccountRow) -> Identity | None:
+    """Who a key, session or account is; None where its user may not come in."""
     user = session.get(UserRow, (row.organisation, row.user_id))
     organisation = session.get(OrganisationRow, row.organisation)
     if user is None or organisation is None or user.disabled or organisation.disabled:
         return None
     scopes = scopes_of(user.roles)
-    is_key = isinstance(row, KeyRow)
     if isinstance(row, KeyRow) and row.scopes:
         scopes &= frozenset(row.scopes)
     return Identity(
@@ -73,7 +87,8 @@ def _identity(session: Session, row: KeyRow | SessionRow) -> Identity | None:
         scopes=scopes,
         tier=user.tier or organisation.tier,
         grants=grants.of_user(session, organisation, user),
-        key_id=row.id if is_key else "",
-        session_id="" if is_key else row.id,
-        expire_time=row.expire_time,
+        key_id=row.id if isinstance(row, KeyRow) else "",
+        session_id=row.id if isinstance(row, SessionRow) else "",
+        # Of an account the token says it, which the gateway has checked.
+        expire_time=None if isinstance(row, AccountRow) else row.expire_time,
     )

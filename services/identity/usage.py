@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from services.identity import metrics
 from services.identity.caller import Caller
 from services.identity.limits import Limits
 from services.identity.tables import BatchRow, OrganisationRow, UsageRow, UserRow, now
@@ -102,6 +103,7 @@ class Usage:
             # The batch was counted: its answer was lost on the way, and it came again.
             return
         for record in records:
+            metrics.USAGE.labels(record.service, record.model, record.unit).inc(record.amount)
             tier = (tiers or {}).get((record.organisation, record.user), "")
             await self._limits.use(f"{record.organisation}/{record.user}", tier, record.unit, record.amount)
 

@@ -28,7 +28,7 @@ class Application:
     """
 
     def __init__(self, settings: ImageSettings, engine: Engine | None = None) -> None:
-        self._triton = Triton(settings.triton_target)
+        self._triton = Triton(settings.triton_target, settings.certificates)
         self.database = Database(settings.database_url.get_secret_value(), MIGRATIONS)
         store = Store(self.database, settings.lease_seconds, settings.keep_seconds)
         self.studio = Studio(
@@ -45,9 +45,10 @@ class Application:
         ]
         # Not the diffusion model: a stack without one is complete, and says at each call how to add it.
         self.dependencies: dict[str, Callable[[], Awaitable[None]]] = {
-            "triton": self._triton.live,
             "database": self.database.ping,
         }
+        if not settings.models_wait_seconds:
+            self.dependencies["triton"] = self._triton.live
 
     async def start(self) -> None:
         """Brings the storage up to date and begins to attend to jobs. Raises StorageUnavailable."""

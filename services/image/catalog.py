@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from services.mesh.authority import Authority, NotGranted
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,8 @@ class Catalog:
 
     models: tuple[Model, ...] = ()
     """The default one first."""
+    closed: tuple[Model, ...] = ()
+    """Models that are not open to the caller."""
     loras: tuple[Lora, ...] = ()
     control_nets: tuple[ControlNet, ...] = ()
     samplers: tuple[Sampler, ...] = ()
@@ -94,9 +98,26 @@ class Catalog:
     cuda: Memory | None = None
     """None without a GPU."""
 
+    def open_to(self, caller: Authority) -> Catalog:
+        """The same, as far as somebody may use it."""
+        models = tuple(model for model in self.models if caller.may_use_model(model.id))
+        return replace(self, models=models, closed=tuple(model for model in self.models if model not in models))
+
     def model(self, name: str) -> Model | None:
-        """The model of that id, the default one where it is empty; None where there is none."""
-        return next((model for model in self.models if name in ("", model.id)), None)
+        """The model of that id, the default one where it is empty; None where there is none.
+
+        Raises:
+            NotGranted: It is not open to the caller; nor is any, where it is empty.
+        """
+        found = next((model for model in self.models if name in ("", model.id)), None)
+        if found is None:
+            self.require_open(next((model for model in self.closed if name in ("", model.id)), None))
+        return found
+
+    def require_open(self, model: Model | None) -> None:
+        """Raises NotGranted for one of the models that are not open."""
+        if model is not None and model in self.closed:
+            raise NotGranted(f"models/{model.id}")
 
     def sampler(self, name: str) -> Sampler | None:
         """The sampler of that name or alias, whatever its case; None where there is none."""

@@ -100,3 +100,7 @@ class Engine(Protocol):
     async def catalog(self, *, refresh: bool) -> Catalog:
         """What there is; looked for again where `refresh` is set. Raises Unavailable as above."""
         ...
+
+    async def live(self) -> None:
+        """Raises Unavailable while the model server does not answer, whatever it has."""
+        ...

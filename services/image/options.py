@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from services.image.catalog import Catalog, Model
 from services.image.drawing import Format, Output
 from services.image.errors import ModelNotFound
+from services.mesh.authority import NotGranted
 from services.mesh.errors import FieldViolation, InvalidArgument
 
 MODEL, CLIP_SKIP, VAE = "sd_model_checkpoint", "CLIP_stop_at_last_layers", "sd_vae"
@@ -96,7 +97,7 @@ class Options:
         try:
             model = self.model(catalog)
             chosen: dict[str, Any] = {MODEL: title(model), "sd_checkpoint_hash": model.sha256}
-        except ModelNotFound:
+        except (ModelNotFound, NotGranted):
             chosen = {MODEL: self.values.get(MODEL), "sd_checkpoint_hash": ""}
         restorers = catalog.face_restorers
         own = {"face_restoration_model": restorers[0] if restorers else None}
@@ -113,15 +114,17 @@ def checkpoint(name: str, catalog: Catalog, where: str) -> Model:
 
     Raises:
         ModelNotFound: There is none.
+        NotGranted: It is not open to the caller.
     """
-    if (default := catalog.model("")) is not None and not name:
+    if not name and (default := catalog.model("")) is not None:
         return default
     wanted = name.strip().casefold()
-    for model in catalog.models:
+    for model in (*catalog.models, *catalog.closed):
         known = {model.id, model.title, title(model), f"{model.id}.safetensors", f"{model.id}.ckpt"}
         if model.sha256:
             known |= {model.sha256, model.sha256[:10], model.sha256[:8]}
         if wanted in {one.casefold() for one in known}:
+            catalog.require_open(model)
             return model
     error = ModelNotFound(name, [title(model) for model in catalog.models])
     error.violations = tuple(FieldViolation(where, violation.description) for violation in error.violations)

@@ -18,7 +18,9 @@ from services.image.pace import Kind, Pace
 from services.image.pictures import Pixels
 from services.image.plan import Plan, larger
 from services.image.preprocess import PREPROCESSORS
+from services.mesh import usage
 from services.mesh.errors import InvalidArgument, rename
+from services.mesh.usage import Unit
 
 SETTINGS = (
     *("prompt", "negative_prompt", "model", "width", "height", "steps", "guidance_scale", "sampler"),
@@ -155,6 +157,7 @@ class Painter:
         """One run of the model."""
         kind = Kind(sheet.model, sheet.width * sheet.height * len(sheet.seeds))
         before: tuple[int, float] | None = None
+        done, megapixels = 0, sheet.width * sheet.height * len(sheet.seeds) / 1e6
         async with aclosing(self._engine.draw(sheet)) as events:
             async for event in events:
                 if isinstance(event, Step):
@@ -162,6 +165,8 @@ class Painter:
                     if before is not None and event.step > before[0]:
                         self._pace.measured(kind, (now - before[1]) / (event.step - before[0]))
                     before = event.step, now
+                    usage.add(Unit.MEGAPIXEL_STEPS, (event.step - done) * megapixels, sheet.model)
+                    done = max(done, event.step)
                     yield Stroke(event.step, event.steps, passes, self._pace.step(kind))
                 elif isinstance(event, Sketch):
                     for number, image in zip(numbers, event.images, strict=False):

@@ -95,6 +95,7 @@ def planned(settings: Settings, catalog: Catalog, limits: Limits, own: tuple[int
     Raises:
         Unavailable: There is no model at all.
         ModelNotFound, ModelBroken: There is no such model, or it cannot be used.
+        NotGranted: It is not open to the caller.
         InvalidRequest: Other settings that cannot be met.
     """
     model = _model(settings.model, catalog)
@@ -150,7 +151,7 @@ def larger(side: int, scale: float) -> int:
 
 
 def _model(name: str, catalog: Catalog) -> Model:
-    if not catalog.models:
+    if not catalog.models and not catalog.closed:
         raise Unavailable(
             "No model that draws is installed: put one into the model directory, diffusion/checkpoints/; docs/image.md "
             "says more.",

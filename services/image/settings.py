@@ -7,10 +7,10 @@ from pydantic_settings import SettingsConfigDict
 
 from services.image.plan import Limits
 from services.image.studio import StudioOptions
-from services.mesh.settings import ServiceSettings
+from services.mesh.settings import ReportingSettings
 
 
-class ImageSettings(ServiceSettings):
+class ImageSettings(ReportingSettings):
     """The image service: draws, edits and enlarges pictures."""
 
     model_config = SettingsConfigDict(env_prefix="PARLEY_IMAGE_")
@@ -48,6 +48,9 @@ class ImageSettings(ServiceSettings):
     """How long the lists of models, LoRAs and so on are remembered, in seconds."""
     lease_seconds: float = Field(default=15.0, ge=2)
     """After how long without a sign of life a process's jobs are given up, in seconds."""
+    models_wait_seconds: float = Field(default=0.0, ge=0, le=3600)
+    """How long jobs wait in the queue for a model server that is away, in seconds: more than its start takes, where it
+    is scaled to zero until somebody draws. The service is ready without it then. 0: they fail at once."""
 
     @property
     def options(self) -> StudioOptions:
@@ -57,4 +60,5 @@ class ImageSettings(ServiceSettings):
             self.max_input_pixels,
             self.catalog_seconds,
             self.lease_seconds,
+            self.models_wait_seconds,
         )

@@ -1,7 +1,7 @@
 """The use cases of the image service: draw, edit, enlarge; follow and stop a job; look at what was drawn.
 
-Everything belongs to an owner: who the call's identity says (`services.mesh.context.owner()`), "" on a laptop. Nobody
-sees or stops what is somebody else's: it does not exist for them (NotFound).
+Everything belongs to an owner: who the call's identity says (`services.mesh.context.owner()`), "" where nobody does.
+Nobody sees or stops what is somebody else's: it does not exist for them (NotFound).
 """
 
 from __future__ import annotations
@@ -40,10 +40,12 @@ from services.image.metrics import JOBS
 from services.image.pace import Pace
 from services.image.painter import Job as Painting
 from services.image.painter import Painter, guides_of
+from services.image.patience import Patience
 from services.image.plan import MAX_STEPS, Limits, Plan
 from services.image.store import INTERRUPT, SKIP, Store
 from services.image.work import Work
-from services.mesh import telemetry
+from services.mesh import authority, telemetry
+from services.mesh.authority import NotGranted
 from services.mesh.errors import (
     FieldViolation,
     InvalidArgument,
@@ -72,6 +74,8 @@ class StudioOptions:
     """How long the catalog is remembered."""
     lease_seconds: float = 15.0
     """After how long without a sign of life a process counts as dead."""
+    models_wait_seconds: float = 0.0
+    """How long jobs wait for a model server that is away."""
 
 
 class Studio:
@@ -90,9 +94,10 @@ class Studio:
     ) -> None:
         self._engine, self._store, self._gallery, self._queue = engine, store, gallery, queue
         self._options = options
-        self._catalogs = Catalogs(engine, options.catalog_seconds)
+        patience = Patience(engine, options.models_wait_seconds)
+        self._catalogs = Catalogs(engine, options.catalog_seconds, patience)
         self._painter = Painter(engine, Pace())
-        self._work = Work(self._painter, gallery, queue)
+        self._work = Work(self._painter, gallery, queue, patience)
         self._live: dict[tuple[str, str], LiveJob] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._attendance = Attendance(store, gallery, self._live.values, options.lease_seconds)
@@ -262,12 +267,12 @@ class Studio:
         await self._gallery.delete(owner, picture_id)
 
     async def catalog(self, *, refresh: bool = False) -> Catalog:
-        """What there is to draw with, at most some seconds old; looked up now where `refresh` is set.
+        """What there is for the caller to draw with, at most some seconds old; looked up now where `refresh` is set.
 
         Raises:
             Unavailable: The model server is away, or no diffusion model is installed; the message says what to do.
         """
-        return await self._catalogs.get(refresh=refresh)
+        return (await self._catalogs.get(refresh=refresh)).open_to(authority.current())
 
     async def _performed(
         self, owner: str, settings: Settings, opened: Opened | None, output: Output, job_id: str
@@ -294,11 +299,13 @@ class Studio:
 
     async def _planned(self, settings: Settings, own: tuple[int, int] | None) -> Plan:
         """The plan of a request; looks again for what the catalog does not know."""
-        known = await self._catalogs.get()
+        known = await self.catalog()
         try:
             return plans.planned(settings, known, self._options.limits, own)
+        except NotGranted:
+            raise
         except ParleyError:
-            fresh = await self._catalogs.get(refresh=True)
+            fresh = await self.catalog(refresh=True)
             return plans.planned(settings, fresh, self._options.limits, own)
 
     def _prepared(self, plan: Plan, opened: Opened | None, output: Output) -> Painting:

@@ -13,6 +13,7 @@ from services.image.gallery import Gallery
 from services.image.live import LiveJob
 from services.image.metrics import PICTURES, RUNNING, STEPS, WAITED, WAITING
 from services.image.painter import Finished, Glimpse, Job, Painter, Stroke
+from services.image.patience import Patience
 
 
 class Work:
@@ -22,10 +23,11 @@ class Work:
         painter: Paints.
         gallery: Keeps the pictures.
         queue: Says whose turn it is.
+        patience: Waits for models that are away when it is a job's turn; what it draws with then may still go.
     """
 
-    def __init__(self, painter: Painter, gallery: Gallery, queue: FairQueue) -> None:
-        self._painter, self._gallery, self._queue = painter, gallery, queue
+    def __init__(self, painter: Painter, gallery: Gallery, queue: FairQueue, patience: Patience) -> None:
+        self._painter, self._gallery, self._queue, self._patience = painter, gallery, queue, patience
 
     async def perform(self, live: LiveJob, job: Job, output: Output, ticket: Ticket) -> None:
         """Does a job that has a place in the queue. Raises what Painter and Gallery do."""
@@ -39,7 +41,11 @@ class Work:
                 passes += 1 + len(numbers) if twice else 1
 
     async def turn(self, ticket: Ticket, live: LiveJob | None = None) -> None:
-        """Returns when it is a ticket's turn; tells a job where it is until then."""
+        """Returns when it is a ticket's turn and the models are there; tells a job where it is until then.
+
+        Raises:
+            Unavailable: The models did not come up.
+        """
         began = time.monotonic()
         with WAITING.track_inprogress():
             while not ticket.turn.is_set():
@@ -49,6 +55,7 @@ class Work:
                     known = wait is not None and ticket.seconds > 0
                     live.queued(self._queue.position(ticket), (wait or 0.0) + ticket.seconds if known else None)
                 await ticket.moved.wait()
+        await self._patience.wait()
         WAITED.observe(time.monotonic() - began)
 
     async def _batch(self, live: LiveJob, job: Job, output: Output, numbers: range, passes: int) -> None:

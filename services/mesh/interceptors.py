@@ -10,16 +10,19 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
+from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 from google.protobuf.message import Message
 from google.rpc import status_pb2
 
+from services.mesh import acts, errors, rest, status, telemetry, usage, validation
 from services.mesh import context as calls
-from services.mesh import errors, rest, status, telemetry, validation
-from services.mesh.metrics import METRICS, MethodMetrics
+from services.mesh.acts import Act, Log, NameOf
+from services.mesh.metrics import METRICS, TYPES, MethodMetrics
+from services.mesh.usage import Meter
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -33,15 +36,21 @@ STATUS_DETAILS = "grpc-status-details-bin"
 MESSAGE_LIMIT = 2000
 
 
+class Reporting(Meter, Log, Protocol):
+    """Is told what callers use and do."""
+
+
 class Chassis(grpc.GenericRpcHandler):
     """The handlers of a service, each wrapped once.
 
     Args:
         inner: The handlers as the generated code registers them.
+        reporter: Told what callers use and do; None: nobody is.
     """
 
-    def __init__(self, inner: grpc.GenericRpcHandler) -> None:
+    def __init__(self, inner: grpc.GenericRpcHandler, reporter: Reporting | None = None) -> None:
         self._inner = inner
+        self._reporter = reporter
         self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
@@ -52,7 +61,7 @@ class Chassis(grpc.GenericRpcHandler):
             inner = self._inner.service(handler_call_details)
             if inner is None:
                 return None
-            handler = self._handlers[method] = wrap(method, inner)
+            handler = self._handlers[method] = wrap(method, inner, self._reporter)
         return handler
 
 
@@ -61,14 +70,16 @@ class Registrar:
 
     Args:
         server: The server.
+        reporter: Told what callers use and do; None: nobody is.
     """
 
-    def __init__(self, server: grpc.aio.Server) -> None:
+    def __init__(self, server: grpc.aio.Server, reporter: Reporting | None = None) -> None:
         self._server = server
+        self._reporter = reporter
 
     def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         """Adds a service's handlers, wrapped."""
-        self._server.add_generic_rpc_handlers(tuple(map(Chassis, handlers)))
+        self._server.add_generic_rpc_handlers(tuple(Chassis(one, self._reporter) for one in handlers))
 
     def add_registered_method_handlers(self, service_name: str, method_handlers: object) -> None:
         """Does nothing, as in grpc.aio: its servers look methods up in the generic handlers."""
@@ -77,10 +88,20 @@ class Registrar:
 class Around:
     """What surrounds one call: an async context manager, entered when it arrives and left when it ends."""
 
-    __slots__ = ("_context", "_metrics", "_span", "_started", "call")
+    __slots__ = ("_audit", "_context", "_metrics", "_reporter", "_span", "_started", "call", "resource")
 
-    def __init__(self, method: str, metrics: MethodMetrics, context: Context) -> None:
+    def __init__(
+        self,
+        method: str,
+        metrics: MethodMetrics,
+        context: Context,
+        reporter: Reporting | None = None,
+        audit: NameOf | None = None,
+    ) -> None:
         self._context = context
+        self._reporter = reporter
+        self._audit = audit
+        self.resource = ""
         self._metrics = metrics
         self._started = time.perf_counter()
         self._span: Span | None = None
@@ -88,6 +109,7 @@ class Around:
 
     async def __aenter__(self) -> None:
         calls.enter(self.call)
+        usage.enter(self._reporter)
         self._span = telemetry.start_server_span(self.call)
         self.call.traceparent = self.call.traceparent or calls.new_traceparent()
         self.call.request_id = self.call.request_id or self.call.trace_id
@@ -98,11 +120,28 @@ class Around:
     ) -> None:
         code = grpc.StatusCode.OK.name if error is None else self._code(error)
         self._metrics.completed(code, time.perf_counter() - self._started)
+        if self._audit is not None and self._reporter is not None:
+            self._note(self._reporter, code)
         if self._span is not None:
             self._span.set_attribute("rpc.grpc.status_code", code)
             self._span.end()
         if error is not None:
             await self._answer(error)
+
+    def names(self, message: Any) -> None:
+        """Remembers the resource that a request or an answer of an audited method names, unless it is known."""
+        if self._audit is not None and not self.resource:
+            self.resource = self._audit(message)
+
+    def _note(self, reporter: Reporting, code: str) -> None:
+        """Has the call written to the audit log, where it is known who made it."""
+        identity = dict(self.call.identity)
+        who = usage.payer(identity.get(calls.SUBJECT, ""), identity.get(usage.KEY, ""))
+        if who is not None:
+            number = int(grpc.StatusCode[code].value[0])
+            address, now = identity.get(acts.ADDRESS, ""), datetime.now(UTC)
+            method = self.call.method.strip("/")
+            reporter.acted(Act(who, method, self.resource, number, address, self.call.request_id, now))
 
     def _code(self, error: BaseException) -> str:
         """The status code's name that an error ends the call with."""
@@ -148,14 +187,18 @@ async def checked(requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
         yield request
 
 
-def wrap(method: str, inner: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+def wrap(
+    method: str, inner: grpc.RpcMethodHandler[Any, Any], reporter: Reporting | None = None
+) -> grpc.RpcMethodHandler[Any, Any]:
     """A handler that does what `inner` does, with the chassis around it.
 
     Args:
         method: Full gRPC name.
         inner: A handler of an asyncio servicer: coroutine functions, or async generators where it streams responses.
+        reporter: Told what callers use and do; None: nobody is.
     """
-    metrics = METRICS.method(method)
+    audit = acts.names_of(method) if reporter is not None else None
+    metrics = METRICS.method(method, TYPES[inner.request_streaming, inner.response_streaming])
     make = {
         (False, False): (grpc.unary_unary_rpc_method_handler, inner.unary_unary),
         (False, True): (grpc.unary_stream_rpc_method_handler, inner.unary_stream),
@@ -173,18 +216,21 @@ def wrap(method: str, inner: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodH
         """The request, or the stream of them, checked."""
         if inner.request_streaming:
             return checked(request)
+        around.names(request)
         validation.check(request)
         if path_check is not None and around.call.rest_path:
             path_check(around.call.rest_path, request)
         return request
 
     async def one(request: Any, context: Context) -> Any:
-        around = Around(method, metrics, context)
+        around = Around(method, metrics, context, reporter, audit)
         async with around:
-            return await behaviour(admitted(request, around), context)
+            answer = await behaviour(admitted(request, around), context)
+            around.names(answer)
+            return answer
 
     async def many(request: Any, context: Context) -> AsyncIterator[Any]:
-        around = Around(method, metrics, context)
+        around = Around(method, metrics, context, reporter, audit)
         async with around:
             answering = behaviour(admitted(request, around), context)
             if not hasattr(answering, "__aiter__"):

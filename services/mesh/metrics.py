@@ -16,7 +16,14 @@ from prometheus_client.registry import Collector
 
 # Unary calls take milliseconds, generations minutes. In seconds.
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
-LABELS = ("grpc_service", "grpc_method")
+LABELS = ("grpc_type", "grpc_service", "grpc_method")
+TYPES = {
+    (False, False): "unary",
+    (True, False): "client_stream",
+    (False, True): "server_stream",
+    (True, True): "bidi_stream",
+}
+"""What a method is, by whether its request and its response are streams."""
 
 
 class MethodMetrics:
@@ -24,9 +31,10 @@ class MethodMetrics:
 
     Args:
         full_name: gRPC name, `/package.Service/Method`.
+        kind: One of TYPES.
 
     Attributes:
-        labels: Service and method.
+        labels: Type, service and method.
         in_flight: Calls being served.
         codes: Calls completed, by the name of their status code.
         buckets: Calls completed, by the first of BUCKETS that is not below their time; the last counts the longer ones.
@@ -35,9 +43,9 @@ class MethodMetrics:
 
     __slots__ = ("buckets", "codes", "in_flight", "labels", "seconds")
 
-    def __init__(self, full_name: str) -> None:
+    def __init__(self, full_name: str, kind: str) -> None:
         service, _, method = full_name.strip("/").partition("/")
-        self.labels = (service, method)
+        self.labels = (kind, service, method)
         self.in_flight = 0
         self.codes: Counter[str] = Counter()
         self.buckets = [0] * (len(BUCKETS) + 1)
@@ -62,9 +70,9 @@ class ServerMetrics(Collector):
     def __init__(self) -> None:
         self._methods: list[MethodMetrics] = []
 
-    def method(self, full_name: str) -> MethodMetrics:
-        """Metrics for a method, collected from now on."""
-        made = MethodMetrics(full_name)
+    def method(self, full_name: str, kind: str) -> MethodMetrics:
+        """Metrics for a method of this type, collected from now on."""
+        made = MethodMetrics(full_name, kind)
         self._methods.append(made)
         return made
 

@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_settings import NoDecode
 
-from services.mesh.settings import ServiceSettings
+from services.mesh.settings import ReportingSettings
 
 
 class ProviderSettings(BaseModel):
@@ -48,7 +48,7 @@ class ProviderSettings(BaseModel):
     """What the model list says of its models."""
 
 
-class ProvidersSettings(ServiceSettings):
+class ProvidersSettings(ReportingSettings):
     """Settings of a service that asks models."""
 
     providers: Annotated[list[ProviderSettings], NoDecode] = Field(default_factory=list)

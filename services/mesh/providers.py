@@ -21,6 +21,7 @@ import yarl
 
 from services.mesh import provider_errors as errors
 from services.mesh import telemetry
+from services.mesh.provider_metrics import ProviderMeter
 from services.mesh.provider_settings import ProviderSettings
 from services.mesh.sse import DONE, EventParser, EventTooLong
 
@@ -84,6 +85,7 @@ class Provider:
         self.description = settings.description
         self.retries = settings.retries
         self.stream_usage = settings.stream_usage
+        self.meter = ProviderMeter(settings.name)
         pairs = [m.partition("=") for m in settings.models]
         self.models = {model: name or model for model, _, name in pairs}
         self._url = yarl.URL(settings.base_url.rstrip("/") + "/chat/completions")
@@ -100,11 +102,13 @@ class Provider:
     async def complete(self, body: bytes) -> bytes:
         """The whole answer, as bytes. Raises UpstreamError."""
         response = None
+        started = time.monotonic()
         try:
             response = await self._post(body)
-            if (response.content_length or MAX_ANSWER + 1) <= MAX_ANSWER:
-                return await response.read()
-            return await self._bounded(response)
+            known = (response.content_length or MAX_ANSWER + 1) <= MAX_ANSWER
+            answer = await (response.read() if known else self._bounded(response))
+            self.meter.ended(time.monotonic() - started)
+            return answer
         except FAULTS as error:
             raise self._fault(error) from None
         finally:
@@ -124,14 +128,18 @@ class Provider:
     async def stream(self, body: bytes) -> AsyncGenerator[Events, None]:
         """The events of an answer, as they come; ends after `[DONE]`. Raises UpstreamError."""
         parser = EventParser()
-        finished = False
+        finished = begun = False
         response = None
+        started = time.monotonic()
         try:
             response = await self._post(body)
             async for chunk in response.content.iter_any():
                 payloads = parser.feed(chunk)
                 if not payloads:
                     continue
+                if not begun:
+                    begun = True
+                    self.meter.began(time.monotonic() - started)
                 done = DONE in payloads
                 events, fault = self._parsed(payloads[: payloads.index(DONE)] if done else payloads)
                 finished = finished or any(_is_last(c) for c in events.chunks)
@@ -140,6 +148,7 @@ class Provider:
                 if fault is not None:
                     raise fault
                 if done:
+                    self.meter.ended(time.monotonic() - started)
                     await self._end(response)
                     return
             rest, fault = self._parsed([p for p in parser.close() if p != DONE])
@@ -188,6 +197,7 @@ class Provider:
     async def _post(self, body: bytes) -> aiohttp.ClientResponse:
         """A response with status 200. Raises UpstreamError for others."""
         response = await self._connected().post(self._url, data=body, headers=self._headers)
+        self.meter.responded(response.status, response.headers)
         if response.status == 200:
             return response
         try:
@@ -198,11 +208,14 @@ class Provider:
     def _fault(self, error: BaseException) -> errors.UpstreamError:
         """What went wrong on the way, without the transport's words: they name addresses."""
         if isinstance(error, TimeoutError):
+            self.meter.failed("timeout")
             return errors.UpstreamTimeout(self.name)
+        if isinstance(error, aiohttp.ClientConnectorError):
+            self.meter.failed("unreachable")
+            return errors.UpstreamFailed(self.name, "cannot be reached")
+        self.meter.failed("broken")
         if isinstance(error, EventTooLong):
             return errors.UpstreamFailed(self.name, "sent an event that is too long")
-        if isinstance(error, aiohttp.ClientConnectorError):
-            return errors.UpstreamFailed(self.name, "cannot be reached")
         return errors.UpstreamFailed(self.name, "broke the connection")
 
     def _connected(self) -> aiohttp.ClientSession:
@@ -325,7 +338,10 @@ class Providers:
         while True:
             provider = attempts.provider
             try:
-                return completion(provider.name, await provider.complete(request.body(provider.models[request.model])))
+                body = request.body(provider.models[request.model])
+                answer, data = completion(provider.name, await provider.complete(body))
+                provider.meter.used(request.model, answer.get("usage"))
+                return data
             except errors.UpstreamError as error:
                 await attempts.failed(error)
 
@@ -335,17 +351,22 @@ class Providers:
         while True:
             provider = attempts.provider
             begun = False
+            usage: Any = None
             try:
                 body = request.body(provider.models[request.model])
                 async with contextlib.aclosing(provider.stream(body)) as stream:
                     async for events in stream:
                         begun = True
+                        # Some say it with every event, summed up so far: the last one counts.
+                        usage = next((said for c in reversed(events.chunks) if (said := c.get("usage"))), usage)
                         yield events
                 return
             except errors.UpstreamError as error:
                 if begun:
                     raise
                 await attempts.failed(error)
+            finally:
+                provider.meter.used(request.model, usage)
 
     async def close(self) -> None:
         """Closes all connections."""
@@ -353,8 +374,8 @@ class Providers:
             await provider.close()
 
 
-def completion(provider: str, data: bytes) -> bytes:
-    """The answer itself where it is a chat completion, with what OpenAI's clients rely on filled in.
+def completion(provider: str, data: bytes) -> tuple[dict[str, Any], bytes]:
+    """The answer where it is a chat completion, with what OpenAI's clients rely on filled in: parsed, and its bytes.
 
     Raises:
         UpstreamFailed: It is something else.
@@ -366,9 +387,9 @@ def completion(provider: str, data: bytes) -> bytes:
     if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list):
         raise errors.UpstreamFailed(provider, "answered with something that is not a chat completion")
     if "id" in answer and "created" in answer and "model" in answer and "object" in answer:
-        return data
+        return answer, data
     filled = {"id": new_id(), "object": "chat.completion", "created": int(time.time()), "model": "", **answer}
-    return json.dumps(filled, ensure_ascii=False).encode()
+    return filled, json.dumps(filled, ensure_ascii=False).encode()
 
 
 def new_id() -> str:

@@ -4,6 +4,9 @@ Health (grpc.health.v1): the empty name says that the process lives; a service's
 which begins when its dependencies answered once. A dependency that fails later does not take the service away: callers
 get a clear UNAVAILABLE instead, and a fault of one part does not spread through readiness probes.
 
+With certificates the server talks TLS and wants a certificate of the mesh from whoever connects: identity metadata is
+believed, so nobody else may send any. Without them it is meant for loopback (see settings.py).
+
 Reflection describes all contracts, not only those served here: the gateway sends it to one service for the whole mesh.
 """
 
@@ -24,9 +27,11 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import start_http_server
 
 from services.mesh import telemetry
+from services.mesh.certificates import server_credentials
 from services.mesh.contracts import service_names
 from services.mesh.errors import ParleyError
-from services.mesh.interceptors import Registrar
+from services.mesh.interceptors import Registrar, Reporting
+from services.mesh.reporter import reporter
 from services.mesh.settings import ServiceSettings
 
 log = telemetry.get_logger(__name__)
@@ -57,21 +62,35 @@ class Running(NamedTuple):
     health: HealthServicer
     address: str
     """host:port that it listens on, with the port that was picked."""
+    health_server: grpc.aio.Server | None = None
+    """Answers health besides, where settings say so."""
 
 
-async def start(settings: ServiceSettings, bound: Sequence[Bound]) -> Running:
-    """Starts a server: alive, and not yet ready. Raises OSError when the address is taken."""
-    server = grpc.aio.server(
-        options=[
-            ("grpc.max_receive_message_length", settings.max_message_bytes),
-            ("grpc.max_send_message_length", settings.max_message_bytes),
-            # Two servers on one port would share its calls at random.
-            ("grpc.so_reuseport", 0),
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", 5000),
-            ("grpc.keepalive_permit_without_calls", 1),
-        ],
-    )
-    registrar = Registrar(server)
+def options(settings: ServiceSettings) -> list[tuple[str, int]]:
+    """The arguments of a server."""
+    made = [
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        # Two servers on one port would share its calls at random.
+        ("grpc.so_reuseport", 0),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 5000),
+        ("grpc.keepalive_permit_without_calls", 1),
+    ]
+    if settings.max_connection_age_seconds:
+        # gRPC spreads it by a tenth, and lets calls in flight end however long they take.
+        made.append(("grpc.max_connection_age_ms", int(settings.max_connection_age_seconds * 1000)))
+    return made
+
+
+async def start(settings: ServiceSettings, bound: Sequence[Bound], reporter: Reporting | None = None) -> Running:
+    """Starts a server: alive, and not yet ready.
+
+    Raises:
+        OSError: An address is taken.
+        CertificateError: The certificate cannot be used.
+    """
+    server = grpc.aio.server(options=options(settings))
+    registrar = Registrar(server, reporter)
     for part in bound:
         part.add(part.servicer, registrar)
     health = HealthServicer()
@@ -82,13 +101,29 @@ async def start(settings: ServiceSettings, bound: Sequence[Bound]) -> Running:
     await health.set("", SERVING)
     for name in names:
         await health.set(name, NOT_SERVING)
-    host = settings.listen.rpartition(":")[0]
-    try:
-        port = server.add_insecure_port(settings.listen)
-    except RuntimeError as error:
-        raise OSError(f"cannot listen on {settings.listen}: is the port taken?") from error
+    credentials = server_credentials(settings.certificates) if settings.certificates else None
+    address = bind(server, settings.listen, credentials)
+    health_server = await start_health(settings, health) if settings.health_listen else None
     await server.start()
-    return Running(server, health, f"{host}:{port}")
+    return Running(server, health, address, health_server)
+
+
+async def start_health(settings: ServiceSettings, health: HealthServicer) -> grpc.aio.Server:
+    """Starts the server that answers health and nothing else. Raises OSError when its address is taken."""
+    server = grpc.aio.server(options=options(settings))
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    bind(server, settings.health_listen, None)
+    await server.start()
+    return server
+
+
+def bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None) -> str:
+    """Makes a server listen; host:port, with the port that was picked. Raises OSError when the address is taken."""
+    try:
+        port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on {address}: is the port taken?") from error
+    return f"{address.rpartition(':')[0]}:{port}"
 
 
 async def become_ready(running: Running, bound: Sequence[Bound], dependencies: Mapping[str, Check]) -> None:
@@ -119,9 +154,13 @@ async def running(
     """Serves while the block runs; yields host:port. On leaving, calls in flight have `drain_seconds` to end.
 
     Raises:
-        OSError: The address is taken.
+        OSError: An address is taken.
+        CertificateError: The certificate cannot be used.
     """
-    started = await start(settings, bound)
+    reports = reporter(name_of(bound), settings)
+    started = await start(settings, bound, reports)
+    if reports is not None:
+        reports.start()
     readiness = asyncio.create_task(become_ready(started, bound, dependencies or {}))
     try:
         yield started.address
@@ -131,6 +170,15 @@ async def running(
             await readiness
         await started.health.enter_graceful_shutdown()
         await started.server.stop(settings.drain_seconds)
+        if reports is not None:
+            await reports.close()
+        if started.health_server is not None:
+            await started.health_server.stop(0)
+
+
+def name_of(bound: Sequence[Bound]) -> str:
+    """The name of the service that serves these: the first one's package, `chat` of parley.chat.v1."""
+    return bound[0].descriptor.full_name.split(".")[1]
 
 
 async def serve(
@@ -148,7 +196,7 @@ async def serve(
         dependencies: Named checks that must pass once before the services report ready; each raises while it fails.
         on_stop: Closers, awaited in this order after the last call.
     """
-    service = bound[0].descriptor.full_name.split(".")[1]
+    service = name_of(bound)
     telemetry.configure_logs(service, settings.log_level)
     telemetry.configure_traces(service, settings.otlp_endpoint)
     stop = asyncio.Event()

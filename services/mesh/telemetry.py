@@ -167,16 +167,18 @@ def traceparent_of(span: Span) -> str:
 def span(name: str, **attributes: str | float | bool) -> Iterator[None]:
     """Records a step of the work as a span below the current one; free when not recording.
 
+    Outside of calls nothing is recorded: a worker that looks for work every other second would fill the collector.
+
     Args:
         name: What is done, e.g. `database.execute`.
         **attributes: Facts about it; no secret, prompt or audio.
     """
-    if _tracer is None:
+    outer = _span.get()
+    if _tracer is None or outer is None:
         yield
         return
     from opentelemetry.trace import SpanKind
 
-    outer = _span.get()
     inner = _start(name, SpanKind.INTERNAL)
     for key, value in attributes.items():
         inner.set_attribute(key, value)

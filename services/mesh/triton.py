@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from services.mesh import errors, telemetry
+from services.mesh.certificates import Certificates
 from services.mesh.channels import channel
 
 Array = NDArray[Any]
@@ -63,10 +64,11 @@ class Triton:
 
     Args:
         target: host:port of its gRPC endpoint.
+        certificates: Our own, where it wants one.
     """
 
-    def __init__(self, target: str) -> None:
-        self._channel = channel(target)
+    def __init__(self, target: str, certificates: Certificates | None = None) -> None:
+        self._channel = channel(target, certificates)
         # The generated stub has no annotations.
         self._stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 

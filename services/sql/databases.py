@@ -1,4 +1,8 @@
-"""Use cases about registered databases: register, change, list, get, forget, check, read the schema."""
+"""Use cases about registered databases: register, change, list, get, forget, check, read the schema.
+
+What the caller may use is looked at here, for all of them: a database without a grant is refused, and one whose grant
+names a role is shown as that role sees it (services/sql/schemas/views.py).
+"""
 
 from __future__ import annotations
 
@@ -10,15 +14,25 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from services.mesh import paging, telemetry
+from services.mesh import authority, paging, telemetry, tenancy
+from services.mesh.authority import Persona
 from services.mesh.errors import AlreadyExists, InvalidArgument, NotFound, ParleyError
+from services.mesh.tenancy import DEFAULT_ORGANISATION
 from services.sql import target as targets
-from services.sql.errors import DatabaseRefused, DatabaseUnavailable, DatabaseUnreachable, SchemaOnly
+from services.sql.errors import (
+    DatabaseRefused,
+    DatabaseUnavailable,
+    DatabaseUnreachable,
+    NoRoles,
+    NotOpen,
+    SchemaOnly,
+)
 from services.sql.execution.pool import Pool, Pools
 from services.sql.schema import Schema
 from services.sql.schemas import introspect, semantic
 from services.sql.schemas.merge import merged
 from services.sql.schemas.semantic_schema import applied
+from services.sql.schemas.views import Found, Views, seen
 from services.sql.store import Registered, State, Store
 from services.sql.target import Target
 
@@ -39,14 +53,11 @@ class Folders:
     uploads: Path | None = None
     """DuckDB files that this service makes of uploads."""
 
-
-@dataclass(frozen=True)
-class Found:
-    """What a database looked like when it was read."""
-
-    schema: Schema
-    fingerprint: str
-    read: datetime
+    def files_of(self, organisation: str) -> Path | None:
+        """Where an organisation's files may lie: the operator's own anywhere, another's in a folder of its name."""
+        if self.files is None or organisation in ("", DEFAULT_ORGANISATION):
+            return self.files
+        return self.files / organisation
 
 
 class Databases:
@@ -65,6 +76,7 @@ class Databases:
         self._pools = pools
         self._check_seconds = check_seconds
         self._cache: OrderedDict[tuple[str, datetime, datetime, str], Schema] = OrderedDict()
+        self._views = Views(check_seconds)
         self._checks: dict[str, float] = {}
         self._targets: dict[str, Target] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -84,6 +96,7 @@ class Databases:
         Raises:
             InvalidArgument: The URL is missing or not one that may be registered.
             AlreadyExists: The id is taken.
+            NotGranted: The caller could not use a database of that id.
             DatabaseUnavailable: It cannot be reached, or refuses; nothing is registered.
             StorageUnavailable: It cannot be stored; nothing is registered.
         """
@@ -92,7 +105,7 @@ class Databases:
         await self.wants_new(identifier)
         now = datetime.now(UTC)
         if url:
-            target = targets.parse(url, self._folders.files)
+            target = self._parsed(url)
             found = await self._read(target, given)
             registered = Registered(identifier, display_name or identifier, description, target.dialect, now, now)
             registered = _active(registered, found)
@@ -103,14 +116,14 @@ class Databases:
                 identifier, display_name or identifier, description, given.dialect, now, now, State.SCHEMA_ONLY
             )
         await self._store.add(registered, url, found.schema, given)
-        self._checks[identifier] = time.monotonic()
+        self._checks[tenancy.key(identifier)] = time.monotonic()
         return registered
 
     async def create_upload(self, identifier: str, file: Path, display_name: str, description: str) -> Registered:
         """Registers a DuckDB file in the folder of uploads; on any error the file is deleted. Raises as `create`."""
         url = f"{targets.UPLOAD}:///{file.name}"
         try:
-            target = targets.parse(url, None, self._folders.uploads)
+            target = self._parsed(url, self._folders.uploads)
             found = await self._read(target, None)
             now = datetime.now(UTC)
             registered = Registered(identifier, display_name or identifier, description, target.dialect, now, now)
@@ -125,11 +138,13 @@ class Databases:
         """Changes what is given; what is empty stays. A new URL is tried, and its schema read, before it is kept.
 
         Raises:
+            NotGranted: The caller may not use it.
             NotFound: There is no such database.
             InvalidArgument: The URL may not be registered.
             DatabaseUnavailable: Nothing answers there, or refuses; all stays as it was.
             StorageUnavailable: It cannot be stored; all stays as it was.
         """
+        _persona(identifier)
         registered = await self._store.get(identifier)
         registered = replace(
             registered,
@@ -138,7 +153,7 @@ class Databases:
         )
         if not url:
             return await self._store.change(registered)
-        target = targets.parse(url, self._folders.files)
+        target = self._parsed(url)
         found = await self._read(target, await self._store.given(identifier))
         old = await self._target_if_any(identifier)
         changed = await self._store.change(
@@ -148,13 +163,14 @@ class Databases:
         return changed
 
     async def get(self, identifier: str) -> Registered:
-        """The database of that id, with its state as it is now. Raises NotFound, StorageUnavailable."""
+        """The database of that id, with its state as it is now. Raises NotGranted, NotFound, StorageUnavailable."""
+        _persona(identifier)
         return await self._fresh(await self._store.get(identifier))
 
     async def list(self, page_size: int, page_token: str) -> tuple[list[Registered], str]:
-        """A page of databases ordered by name, and the token of the next page; it is empty on the last.
+        """A page of the databases that the caller may use, ordered by name, and the token of the next page.
 
-        Their states are those of their last checks.
+        The token is empty on the last page. Their states are those of their last checks.
 
         Raises:
             InvalidArgument: The token is not from a previous page.
@@ -162,11 +178,18 @@ class Databases:
         """
         size = paging.size(page_size)
         after = paging.key(page_token, str)[0] if page_token else ""
-        found = await self._store.list(after, size + 1)
+        allowed, found = authority.current(), list[Registered]()
+        while len(found) <= size:
+            some = await self._store.list(after, size + 1)
+            found += [one for one in some if allowed.may_use_database(one.id)]
+            if len(some) <= size:
+                break
+            after = some[-1].id
         return found[:size], paging.token(found[size - 1].id) if len(found) > size else ""
 
     async def delete(self, identifier: str) -> None:
-        """Forgets a database, and deletes the file of an upload. Raises NotFound, StorageUnavailable."""
+        """Forgets a database, and deletes the file of an upload. Raises NotGranted, NotFound, StorageUnavailable."""
+        _persona(identifier)
         old = await self._target_if_any(identifier)
         await self._store.remove(identifier)
         self._forget(identifier, old)
@@ -174,10 +197,24 @@ class Databases:
     async def schema(self, identifier: str) -> tuple[Schema, datetime]:
         """Its schema with its semantic layer, and when it was read: again where the database's fingerprint changed.
 
-        Raises NotFound, StorageUnavailable. A database that does not answer keeps the schema that was last read.
+        Where the caller's grant names a role, it is what that role may read, with values that it sees. A database that
+        does not answer keeps the schema that was last read.
+
+        Raises NotGranted, NotFound, StorageUnavailable; with a role, NoRoles, RoleRefused, and DatabaseUnavailable
+        where it was never read as that role.
         """
+        persona = _persona(identifier)
         registered = await self._fresh(await self._store.get(identifier))
-        key = (identifier, registered.created, registered.schema_read, registered.semantics)
+        return await self._view(registered, persona) if persona else await self._all(registered)
+
+    async def whole(self, identifier: str) -> Schema:
+        """Its schema as the connection's user sees it: for judging, never for showing. Raises as `schema` does."""
+        _persona(identifier)
+        return (await self._all(await self._store.get(identifier)))[0]
+
+    async def _all(self, registered: Registered) -> tuple[Schema, datetime]:
+        identifier = registered.id
+        key = (tenancy.key(identifier), registered.created, registered.schema_read, registered.semantics)
         if key not in self._cache:
             bare = await self._store.schema(identifier)
             self._cache[key] = await asyncio.to_thread(_meant, identifier, bare, registered.semantics)
@@ -186,35 +223,72 @@ class Databases:
         self._cache.move_to_end(key)
         return self._cache[key], registered.schema_read
 
+    async def _view(self, registered: Registered, persona: Persona) -> tuple[Schema, datetime]:
+        """What a persona sees of a database."""
+        if registered.state is State.SCHEMA_ONLY:
+            raise NoRoles("a schema without a database")
+        target = (await self._target(registered.id)).seen_by(persona)
+
+        async def read() -> Found:
+            found = await self._read(target, await self._store.given(registered.id))
+            meant = await asyncio.to_thread(_meant, registered.id, found.schema, registered.semantics, whole=False)
+            return replace(found, schema=seen(meant))
+
+        version = (registered.created, registered.schema_read, registered.semantics)
+        found = await self._views.get(
+            tenancy.key(registered.id),
+            persona,
+            version,
+            read,
+            lambda: asyncio.to_thread(_fingerprint, self._pools.of(target)),
+        )
+        return found.schema, found.read
+
     async def refresh(self, identifier: str) -> tuple[Schema, datetime]:
         """Reads the schema again.
 
         Raises:
+            NotGranted: The caller may not use it.
             NotFound: There is no such database.
             SchemaOnly: There is only a schema.
             DatabaseUnavailable: It cannot be read; the old schema stays.
             StorageUnavailable: It cannot be stored; the old schema stays.
         """
+        persona = _persona(identifier)
         registered = await self._store.get(identifier)
+        found = await self._renew(registered)
+        if persona:
+            return await self.schema(identifier)
+        return await asyncio.to_thread(_meant, identifier, found.schema, registered.semantics), found.read
+
+    async def _renew(self, registered: Registered) -> Found:
+        """Reads the schema of the connection's user again, and stores it. Raises what `refresh` raises."""
+        identifier = registered.id
         try:
-            found = await self._read(await self.target(identifier), await self._store.given(identifier))
+            found = await self._read(await self._target(identifier), await self._store.given(identifier))
         except DatabaseUnavailable as error:
             await self._store.change(_failed(registered, error))
             raise
         await self._store.change(_active(registered, found), schema=found.schema)
-        self._checks[identifier] = time.monotonic()
-        return await asyncio.to_thread(_meant, identifier, found.schema, registered.semantics), found.read
+        self._checks[tenancy.key(identifier)] = time.monotonic()
+        return found
 
     async def bare_schema(self, identifier: str) -> Schema:
-        """Its schema as last read, without its semantic layer. Raises NotFound, StorageUnavailable."""
+        """Its schema as last read, without its semantic layer. Raises as `semantics` does."""
+        _require_all(identifier)
         return await self._store.schema(identifier)
 
     async def semantics(self, identifier: str) -> str:
-        """Its semantic layer, as YAML. Raises NotFound, StorageUnavailable."""
+        """Its semantic layer, as YAML.
+
+        Raises NotGranted, NotFound, StorageUnavailable; NotOpen where the caller's role might not see all of it.
+        """
+        _require_all(identifier)
         return (await self._store.get(identifier)).semantics
 
     async def set_semantics(self, identifier: str, text: str) -> None:
-        """Replaces its semantic layer, which fits it. Raises NotFound, StorageUnavailable."""
+        """Replaces its semantic layer, which fits it. Raises as `semantics` does."""
+        _require_all(identifier)
         await self._store.set_semantics(identifier, text)
 
     async def renewed(self, identifier: str, outdated: datetime) -> tuple[Schema, datetime]:
@@ -223,19 +297,26 @@ class Databases:
         return (schema, read) if read > outdated else await self.refresh(identifier)
 
     async def target(self, identifier: str) -> Target:
-        """Where it is.
+        """Where it is, and as whom it is to see the caller.
 
         Raises:
+            NotGranted: The caller may not use it.
             NotFound: There is no such database.
+            NoRoles: The caller's grant names a role, and it has none.
             SchemaOnly: There is only a schema.
             DatabaseUnavailable: Its file is gone or may no longer be read.
         """
+        persona = _persona(identifier)
+        return (await self._target(identifier)).seen_by(persona)
+
+    async def _target(self, identifier: str) -> Target:
+        """Where it is, for Parley's own statements. Raises as `target` does."""
         url = await self._store.url(identifier)
         if not url:
             raise SchemaOnly(f"databases/{identifier}")
         try:
-            target = targets.parse(url, self._folders.files, self._folders.uploads)
-            self._targets[identifier] = target
+            target = self._parsed(url, self._folders.uploads)
+            self._targets[tenancy.key(identifier)] = target
             return target
         except InvalidArgument as error:
             raise DatabaseUnavailable(
@@ -243,9 +324,19 @@ class Databases:
             ) from error
 
     async def wants_new(self, identifier: str) -> None:
-        """Raises AlreadyExists before anything is read; two that come at once are told apart when they are stored."""
+        """Raises AlreadyExists, or NotGranted, before anything is read.
+
+        Two that come at once are told apart when they are stored.
+        """
+        _persona(identifier)
         with contextlib.suppress(NotFound):
             raise AlreadyExists((await self._store.get(identifier)).name)
+
+    def _parsed(self, url: str, uploads: Path | None = None) -> Target:
+        """Where a URL of the caller's organisation leads to. Raises InvalidArgument."""
+        organisation = tenancy.organisation()
+        target = targets.parse(url, self._folders.files_of(organisation), uploads)
+        return replace(target, organisation=organisation)
 
     async def _read(self, target: Target, given: Schema | None) -> Found:
         """Reads a database. Raises DatabaseUnavailable."""
@@ -263,15 +354,15 @@ class Databases:
         """The database as it is now, unless that was checked lately. A check that fails is in its state."""
         if registered.state is State.SCHEMA_ONLY or not self._stale(registered.id):
             return registered
-        async with self._locks[registered.id]:
+        async with self._locks[tenancy.key(registered.id)]:
             if not self._stale(registered.id):
                 return await self._store.get(registered.id)
-            self._checks[registered.id] = time.monotonic()
+            self._checks[tenancy.key(registered.id)] = time.monotonic()
             return await self._checked(await self._store.get(registered.id))
 
     def _stale(self, identifier: str) -> bool:
-        checked = self._checks.get(identifier)
-        if self._pools.doubted(self._targets.get(identifier)):
+        checked = self._checks.get(tenancy.key(identifier))
+        if self._pools.doubted(self._targets.get(tenancy.key(identifier))):
             return True
         return checked is None or time.monotonic() - checked >= self._check_seconds
 
@@ -279,7 +370,7 @@ class Databases:
         """Asks the database for its fingerprint, and reads its schema again where that is another one."""
         now = datetime.now(UTC)
         try:
-            pool = self._pools.of(await self.target(registered.id))
+            pool = self._pools.of(await self._target(registered.id))
             async with asyncio.timeout(CHECK_SECONDS):
                 fingerprint = await asyncio.to_thread(_fingerprint, pool)
         except DatabaseUnavailable as error:
@@ -296,7 +387,7 @@ class Databases:
         if fingerprint != registered.fingerprint:
             log.info("schema changed", database=registered.id)
             with contextlib.suppress(DatabaseUnavailable):
-                await self.refresh(registered.id)
+                await self._renew(registered)
             return await self._store.get(registered.id)
         if registered.state is State.ACTIVE:
             return replace(registered, checked=now)
@@ -305,7 +396,7 @@ class Databases:
     async def _target_if_any(self, identifier: str) -> Target | None:
         """Where it is, if that is known still. Raises NotFound."""
         try:
-            return await self.target(identifier)
+            return await self._target(identifier)
         except NotFound:
             raise
         except ParleyError:
@@ -313,8 +404,9 @@ class Databases:
 
     def _forget(self, identifier: str, old: Target | None) -> None:
         """Closes the connections to where a database was; an upload's file is deleted."""
-        self._checks.pop(identifier, None)
-        self._targets.pop(identifier, None)
+        self._checks.pop(tenancy.key(identifier), None)
+        self._targets.pop(tenancy.key(identifier), None)
+        self._views.forget(tenancy.key(identifier))
         if old is None:
             return
         self._pools.drop(old)
@@ -323,12 +415,33 @@ class Databases:
             old.path.unlink(missing_ok=True)
 
 
-def _meant(identifier: str, schema: Schema, layer: str) -> Schema:
-    """A schema with its semantic layer; what no longer fits since the database changed is left out."""
+def _persona(identifier: str) -> Persona:
+    """As whom a database sees the caller. Raises NotGranted where it is not open to them."""
+    return authority.current().persona(identifier)
+
+
+def _require_all(identifier: str) -> None:
+    """Raises NotOpen where the caller's role might see only a part of a database, NotGranted where they see nothing."""
+    if _persona(identifier):
+        raise NotOpen(
+            f"The semantic layer describes all of databases/{identifier}, of which your grant's database role may read "
+            "only a part. Ask an administrator for a grant without a role."
+        )
+
+
+def _meant(identifier: str, schema: Schema, layer: str, *, whole: bool = True) -> Schema:
+    """A schema with its semantic layer; what no longer fits since the database changed is left out.
+
+    Args:
+        identifier: The database's.
+        schema: The schema.
+        layer: The layer, as YAML.
+        whole: Whether all should fit, and what does not is worth a line in the log.
+    """
     if not layer:
         return schema
     meant, faults = applied(semantic.parse(layer), schema)
-    if faults:
+    if faults and whole:
         log.warning("semantic layer does not fit any more", database=identifier, faults=faults[:10])
     return meant
 

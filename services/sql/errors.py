@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 
-from services.mesh.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, Unavailable
+from services.mesh.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, PermissionDenied, Unavailable
 
 
 class Rule(enum.StrEnum):
@@ -87,6 +87,45 @@ class SchemaOutdated(SqlFailed):
         super().__init__(
             f"The database refused the statement: {text.rstrip('.')}. "
             "If the database's schema changed, refresh the schema and ask again."
+        )
+
+
+class NotOpen(PermissionDenied):
+    """The statement reads, or the question needs, what the database does not show to the caller's role.
+
+    Args:
+        message: A sentence that names only what the caller named.
+    """
+
+
+class NoRoles(FailedPrecondition):
+    """The caller's grant names a database role or session settings, and this kind of database has none.
+
+    Args:
+        kind: What has none: a dialect, or a schema without a database.
+        what: What the grant names.
+    """
+
+    def __init__(self, kind: str, what: str = "a database role") -> None:
+        super().__init__(
+            f"Your grant names {what}, which {kind} does not have: nothing is read for you, since it could be more "
+            "than you may see. An administrator gives you a grant without it, or moves the data to PostgreSQL."
+        )
+
+
+class RoleRefused(FailedPrecondition):
+    """The database does not let the connection's user act as the role that the caller's grant names.
+
+    Args:
+        role: The role.
+    """
+
+    def __init__(self, role: str) -> None:
+        super().__init__(
+            f"The database does not let Parley act as the role {role!r} that your grant names: there is none of that "
+            f"name, or the user in the database's URL is not a member of it. A database administrator runs: "
+            f"GRANT {role} TO that user.",
+            metadata={"role": role},
         )
 
 

@@ -26,7 +26,8 @@ class SqlSettings(ProvidersSettings):
     storage protects their passwords."""
     sqlite_root: Path | None = None
     """Folder that SQLite and DuckDB files and chDB folders must lie in to be registered, links followed. Empty: none
-    may be registered."""
+    may be registered. Those of an organisation other than `default` must lie in a folder of its name in it: acme's in
+    `acme`."""
     upload_root: Path | None = None
     """Folder for the databases that are made of uploaded files; all replicas need the same one. Empty: no uploads."""
     upload_bytes: int = Field(default=200_000_000, ge=1)

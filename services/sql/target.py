@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from services.mesh.authority import NOBODY, Persona
 from services.mesh.errors import InvalidArgument
+from services.sql.errors import NoRoles
 from services.sql.schema import Dialect
 
 CONNECT_SECONDS = 5
@@ -25,6 +27,8 @@ _SERVERS = {
 }
 _FILES = {"sqlite": Dialect.SQLITE, "duckdb": Dialect.DUCKDB, "chdb": Dialect.CLICKHOUSE}
 _ALIASES = {"postgres": "postgresql", "mariadb": "mysql"}
+ROLES = frozenset({Dialect.POSTGRESQL, Dialect.MYSQL})
+"""Dialects whose servers can run a statement as somebody else than the connection's user."""
 _MORE_HOSTS = re.compile(r"(?<=[^/,]),[^/?]*")
 
 
@@ -35,6 +39,10 @@ class Target:
     url: URL = field(repr=False)
     source: str = field(default="", repr=False)
     """The URL as it was written, where it says more than `url` can hold: several hosts of a MongoDB replica set."""
+    organisation: str = ""
+    """Whose it is: organisations share no connections, not even to the same server as the same user."""
+    persona: Persona = field(default=NOBODY, compare=False)
+    """As whom it is to see the caller; all of them share its connections."""
 
     @property
     def dialect(self) -> Dialect:
@@ -45,6 +53,14 @@ class Target:
     def path(self) -> Path:
         """The file or folder, for a database that is one."""
         return Path(str(self.url.database))
+
+    def seen_by(self, persona: Persona) -> Target:
+        """The same database as it sees somebody. Raises NoRoles where it cannot tell people apart."""
+        if persona and self.dialect not in ROLES:
+            raise NoRoles(self.dialect.value)
+        if persona.settings and self.dialect is not Dialect.POSTGRESQL:
+            raise NoRoles(self.dialect.value, "session settings")
+        return replace(self, persona=persona)
 
     def scrub(self, text: str) -> str:
         """A driver's text without the URL's password, user and host, fit for the log."""

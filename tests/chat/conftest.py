@@ -165,6 +165,8 @@ class Sql(sql_pb2_grpc.SqlServiceServicer):
         self.away = False
         self.back: sql_pb2.Clarification | None = None
         self.looked_up: list[str] = []
+        self.told_words: list[str] = []
+        """Who was told what a database's words are."""
         self.began = asyncio.Event()
         self.cancelled = asyncio.Event()
 
@@ -185,6 +187,7 @@ class Sql(sql_pb2_grpc.SqlServiceServicer):
         return sql_pb2.GetSchemaResponse(schema=sql_pb2.Schema(tables=[table]))
 
     async def GetVocabulary(self, request: Any, context: Any) -> sql_pb2.GetVocabularyResponse:
+        self.told_words.append(dict(context.invocation_metadata()).get("x-parley-identity-subject", ""))
         return sql_pb2.GetVocabularyResponse(phrases=["how many customers are there", request.name])
 
     async def GenerateQuery(self, request: Any, context: Any) -> sql_pb2.GenerateQueryResponse:
@@ -558,8 +561,9 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             application = Application(ChatSettings.model_validate(given))
             await application.start()
             stack.push_async_callback(application.close)
+            served = ChatSettings(drain_seconds=0, identity_target=str(more.get("identity_target", "")))
             address = await stack.enter_async_context(
-                server.running(ChatSettings(drain_seconds=0), application.bound, dependencies=application.dependencies)
+                server.running(served, application.bound, dependencies=application.dependencies)
             )
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
             return Chat(

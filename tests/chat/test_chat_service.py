@@ -142,9 +142,10 @@ async def test_the_requests_database_goes_before_the_conversations(chat: Chat) -
 
 
 async def test_identity_trace_and_deadline_travel_to_the_tools(chat: Chat) -> None:
-    name = await create(chat)
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     metadata = (("traceparent", trace), ("x-parley-identity-subject", "ann"), ("x-request-id", "r-1"))
+    made = await chat.chat.CreateConversation(chat_pb2.CreateConversationRequest(), metadata=metadata)
+    name = made.conversation.name
     request = chat_pb2.SendMessageRequest(conversation=name, text="How many customers?")
     async for _event in chat.chat.SendMessage(request, metadata=metadata, timeout=30):
         pass

@@ -96,8 +96,9 @@ async def test_a_large_picture_is_named_and_not_sent_in_a_message_that_clients_r
 
 
 async def test_the_identity_of_the_caller_goes_along(chat: Chat) -> None:
-    name = await conversation(chat)
     metadata = (("x-parley-identity-subject", "lan"),)
+    made = await chat.chat.CreateConversation(chat_pb2.CreateConversationRequest(), metadata=metadata)
+    name = made.conversation.name
     call = chat.chat.SendMessage(chat_pb2.SendMessageRequest(conversation=name, text=WISH), metadata=metadata)
     assert [event async for event in call]
     assert chat.images.metadata["x-parley-identity-subject"] == "lan"

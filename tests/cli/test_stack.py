@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 from tests.cli.conftest import Run
+from tests.conftest import free_port
 
 
 def test_nothing_runs_is_said_and_has_its_exit_code(run: Run, tmp_path: Path) -> None:
@@ -54,3 +55,13 @@ def test_a_folder_that_cannot_be_written_is_named(run: Run) -> None:
     assert result.returncode == 1
     assert "/proc/nothing" in result.stderr
     assert "--state" in result.stderr
+
+
+def test_half_a_certificate_is_named_before_anything_starts(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "cert.pem").write_text("x")
+    ports = ("--port", str(free_port()), "--admin-port", str(free_port()))
+    for extra in ([], ["--detach"]):
+        result = run("up", "--state", str(tmp_path), *ports, "--tls-certificate", str(tmp_path / "cert.pem"), *extra)
+        assert result.returncode == 1
+        (line,) = result.stderr.splitlines()
+        assert "PARLEY_GATEWAY_TLS_KEY_FILE" in line

@@ -9,10 +9,12 @@ import subprocess
 import sys
 import wave
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import pytest
 
@@ -33,6 +35,8 @@ class MeshStack:
     """The sample shop's SQLite file, registered as databases/shop."""
     spoken_question: Path
     """A WAV file that says SPOKEN."""
+    http: httpx.Client
+    """Sends the first administrator's key along."""
 
     @property
     def address(self) -> str:
@@ -42,7 +46,19 @@ class MeshStack:
     @property
     def url(self) -> str:
         """Base URL of the gateway."""
-        return f"http://{self.address}"
+        return self.settings.url
+
+    @property
+    def key(self) -> str:
+        """The first administrator's API key."""
+        return self.settings.key_file.read_text().strip()
+
+    def channel(self) -> grpc.Channel:
+        """A gRPC channel that sends the key with every call, in plaintext, which gRPC allows on loopback."""
+        key = grpc.access_token_call_credentials(self.key)
+        return grpc.secure_channel(
+            self.address, grpc.composite_channel_credentials(grpc.local_channel_credentials(), key)
+        )
 
     def shop_row(self, sql: str) -> tuple[Any, ...]:
         """The first row that the shop itself answers a statement with."""
@@ -59,10 +75,19 @@ class MeshStack:
             return file.getframerate(), file.readframes(file.getnframes())
 
 
-def register(settings: StackSettings, name: str, file: str) -> None:
+@contextmanager
+def client(settings: StackSettings) -> Iterator[httpx.Client]:
+    """A client of a running stack's gateway that sends the first administrator's key."""
+    key = settings.key_file.read_text().strip()
+    headers = {"authorization": f"Bearer {key}"}
+    with httpx.Client(base_url=settings.url, headers=headers, timeout=120, trust_env=False) as made:
+        yield made
+
+
+def register(http: httpx.Client, name: str, file: str) -> None:
     """Registers a SQLite file below the stack's databases/ folder, over REST."""
-    answer = httpx.post(
-        f"http://127.0.0.1:{settings.port}/api/v1/databases",
+    answer = http.post(
+        "/api/v1/databases",
         params={"database_id": name},
         json={"url": f"sqlite:///{file}"},
         timeout=60,
@@ -104,7 +129,8 @@ def running_stack(
     finally:
         del os.environ["PARLEY_CHAT_PROVIDERS"]
     try:
-        register(stack_settings, "shop", shop.name)
-        yield MeshStack(stack_settings, shop, spoken)
+        with client(stack_settings) as http:
+            register(http, "shop", shop.name)
+            yield MeshStack(stack_settings, shop, spoken, http)
     finally:
         stack.down(stack_settings.state)

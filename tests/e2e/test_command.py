@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local import demo_picture
+from deploy.local.components import HEALTH, TRITON
 from tests.conftest import ROOT
 from tests.e2e.conftest import MeshStack
 
@@ -107,7 +108,7 @@ def test_a_database_is_added_described_and_removed(stack: MeshStack) -> None:
 
 def test_the_stack_is_described_with_its_logs(stack: MeshStack) -> None:
     parts = {line.split("\t")[0]: line.split("\t")[1] for line in parley(stack, "status").stdout.splitlines()}
-    assert parts == dict.fromkeys(("triton", "chat", "sql", "asr", "image", "envoy"), "ready")
+    assert parts == dict.fromkeys((TRITON, *HEALTH, "envoy"), "ready")
     assert '"event": "ready"' in parley(stack, "logs", "chat").stdout
     assert "parley-embedded\tchat" in parley(stack, "models").stdout
 

@@ -11,7 +11,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import openai
 import pytest
 from PIL import Image
@@ -67,24 +66,23 @@ def test_what_can_be_drawn_with_is_listed(stack: MeshStack) -> None:
 
 def test_ctrl_c_stops_the_job(stack: MeshStack, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "cli", "draw", WISH, "-n", "16", "--steps", "150", "-o", f"{tmp_path}/"]
-    environment = {**os.environ, "PARLEY_GATEWAY": stack.url}
+    environment = {**os.environ, "PARLEY_GATEWAY": stack.url, "PARLEY_STATE": str(stack.settings.state)}
     with subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         running = []
-        with httpx.Client(base_url=stack.url, timeout=30) as client:
-            for _attempt in range(600):
-                jobs = client.get("/api/v1/imageJobs").json().get("jobs", [])
-                running = [job for job in jobs if job["state"] == "JOB_STATE_RUNNING" and job.get("count") == 16]
-                if running and running[0].get("progress", {}).get("step"):
-                    break
-            process.send_signal(signal.SIGINT)
-            _out, said = process.communicate(timeout=30)
-            assert (process.returncode, said.splitlines()[-1]) == (130, "Stopped.")
-            (job,) = running
-            for _attempt in range(600):
-                state = client.get(f"/api/v1/{job['name']}").json()["job"]["state"]
-                if state != "JOB_STATE_RUNNING":
-                    break
-            assert state == "JOB_STATE_CANCELLED"
+        for _attempt in range(600):
+            jobs = stack.http.get("/api/v1/imageJobs").json().get("jobs", [])
+            running = [job for job in jobs if job["state"] == "JOB_STATE_RUNNING" and job.get("count") == 16]
+            if running and running[0].get("progress", {}).get("step"):
+                break
+        process.send_signal(signal.SIGINT)
+        _out, said = process.communicate(timeout=30)
+        assert (process.returncode, said.splitlines()[-1]) == (130, "Stopped.")
+        (job,) = running
+        for _attempt in range(600):
+            state = stack.http.get(f"/api/v1/{job['name']}").json()["job"]["state"]
+            if state != "JOB_STATE_RUNNING":
+                break
+        assert state == "JOB_STATE_CANCELLED"
 
 
 def test_an_error_names_the_field(stack: MeshStack, tmp_path: Path) -> None:
@@ -103,7 +101,7 @@ def test_a_conversation_draws_and_keeps_the_name(stack: MeshStack) -> None:
     (image,) = [event["toolResult"]["image"] for event in events if "toolResult" in event]
     name = events[0]["started"]["userMessage"]["name"]
     assert name.startswith("messages/")
-    served = httpx.get(f"{stack.url}/api/v1/{image['name']}", timeout=30)
+    served = stack.http.get(f"/api/v1/{image['name']}", timeout=30)
     assert served.headers["content-type"] == "image/png"
     assert opened(served.content).size == (64, 64)
     again = parley(stack, "ask", "another one", "--last")
@@ -112,11 +110,11 @@ def test_a_conversation_draws_and_keeps_the_name(stack: MeshStack) -> None:
 
 
 def test_a_client_of_the_openai_api_is_shown_the_picture(stack: MeshStack) -> None:
-    with openai.OpenAI(base_url=f"{stack.url}/v1", api_key="none", max_retries=0, timeout=120) as client:
+    with openai.OpenAI(base_url=f"{stack.url}/v1", api_key=stack.key, max_retries=0, timeout=120) as client:
         answer = client.chat.completions.create(
             model="parley-embedded", messages=[{"role": "user", "content": "vẽ một hình tròn màu đỏ"}]
         )
     said = answer.choices[0].message.content or ""
     found = re.search(r"!\[một hình tròn màu đỏ\]\((/api/v1/images/[\w-]+) ", said)
     assert found is not None, said
-    assert opened(httpx.get(f"{stack.url}{found[1]}", timeout=30).content).size == (64, 64)
+    assert opened(stack.http.get(found[1], timeout=30).content).size == (64, 64)

@@ -8,7 +8,6 @@ import signal
 import time
 import wave
 import zipfile
-from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -20,9 +19,8 @@ AUDIO = "/v1/audio/transcriptions"
 
 
 @pytest.fixture
-def client(stack: MeshStack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stack.url, timeout=120) as made:
-        yield made
+def client(stack: MeshStack) -> httpx.Client:
+    return stack.http
 
 
 def silence(seconds: int) -> bytes:

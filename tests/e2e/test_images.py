@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import numpy as np
 import openai
 import pytest
@@ -30,7 +29,7 @@ PATIENCE = 120.0
 @pytest.fixture(scope="module")
 def drawing_stack(stack: MeshStack) -> MeshStack:
     """The stack, where it has a model that draws."""
-    answer = httpx.get(f"{stack.url}/api/v1/imageModels", timeout=PATIENCE)
+    answer = stack.http.get("/api/v1/imageModels", timeout=PATIENCE)
     if answer.status_code == 503:
         missing(f"a model that draws ({answer.json()['message']})")
     assert answer.status_code == 200, answer.text
@@ -41,13 +40,22 @@ def drawing_stack(stack: MeshStack) -> MeshStack:
 
 @pytest.fixture(scope="module")
 def client(drawing_stack: MeshStack) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{drawing_stack.url}/v1", api_key="none", max_retries=0, timeout=PATIENCE) as sdk:
+    with openai.OpenAI(
+        base_url=f"{drawing_stack.url}/v1", api_key=drawing_stack.key, max_retries=0, timeout=PATIENCE
+    ) as sdk:
         yield sdk
+
+
+def web_ui(stack: MeshStack) -> webuiapi.WebUIApi:
+    """A client of the web UI's API, which sends the key as those clients can: as a password."""
+    made = webuiapi.WebUIApi(baseurl=f"{stack.url}/sdapi/v1", steps=STEPS)
+    made.set_auth("anybody", stack.key)
+    return made
 
 
 @pytest.fixture(scope="module")
 def webui(drawing_stack: MeshStack) -> webuiapi.WebUIApi:
-    return webuiapi.WebUIApi(baseurl=f"{drawing_stack.url}/sdapi/v1", steps=STEPS)
+    return web_ui(drawing_stack)
 
 
 def picture(content: bytes | None) -> Image.Image:
@@ -101,7 +109,7 @@ def test_the_address_of_a_picture_leads_to_it(client: openai.OpenAI, drawing_sta
     assert answer.data is not None
     url = answer.data[0].url or ""
     assert url.startswith(f"{drawing_stack.url}/api/v1/images/")
-    fetched = httpx.get(url, timeout=PATIENCE)
+    fetched = drawing_stack.http.get(url, timeout=PATIENCE)
     assert fetched.headers["content-type"] == "image/png"
     assert picture(fetched.content).size == (SIDE, SIDE), "the model's own size, as OpenAI's are shapes here"
 
@@ -174,7 +182,7 @@ def test_the_web_ui_client_lets_edges_guide(webui: webuiapi.WebUIApi) -> None:
     assert "ControlNet 0" in guided.info["infotexts"][0]
 
 
-def test_the_web_ui_client_follows_and_interrupts(webui: webuiapi.WebUIApi) -> None:
+def test_the_web_ui_client_follows_and_interrupts(drawing_stack: MeshStack, webui: webuiapi.WebUIApi) -> None:
     results: list[webuiapi.WebUIApiResult] = []
     drawing = threading.Thread(
         target=lambda: results.append(
@@ -182,7 +190,7 @@ def test_the_web_ui_client_follows_and_interrupts(webui: webuiapi.WebUIApi) -> N
         )
     )
     drawing.start()
-    other = webuiapi.WebUIApi(baseurl=webui.baseurl)
+    other = web_ui(drawing_stack)
     give_up = time.monotonic() + PATIENCE
     while not (told := other.get_progress())["state"]["sampling_step"]:
         assert time.monotonic() < give_up, told
@@ -225,7 +233,7 @@ def test_an_answer_of_megabytes_comes_whole(webui: webuiapi.WebUIApi) -> None:
 def test_the_web_ui_says_what_is_wrong(
     drawing_stack: MeshStack, body: dict[str, Any], status: int, told: list[str] | str
 ) -> None:
-    answer = httpx.post(f"{drawing_stack.url}/sdapi/v1/txt2img", json=body, timeout=PATIENCE)
+    answer = drawing_stack.http.post("/sdapi/v1/txt2img", json=body, timeout=PATIENCE)
     assert answer.status_code == status, answer.text
     detail = answer.json()["detail"]
     assert detail[0]["loc"] == told if isinstance(told, list) else told in detail
@@ -233,4 +241,4 @@ def test_the_web_ui_says_what_is_wrong(
 
 @pytest.mark.parametrize("path", ["server-kill", "server-restart", "server-stop", "unload-checkpoint"])
 def test_what_would_stop_everybody_is_not_served(drawing_stack: MeshStack, path: str) -> None:
-    assert httpx.post(f"{drawing_stack.url}/sdapi/v1/{path}", timeout=PATIENCE).status_code == 404
+    assert drawing_stack.http.post(f"/sdapi/v1/{path}", timeout=PATIENCE).status_code == 404

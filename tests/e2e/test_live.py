@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import grpc
 import riva.client
 
 from parley.asr.v1 import asr_pb2, asr_pb2_grpc
@@ -27,14 +26,14 @@ def test_a_microphone_streams_through_the_gateway(stack: MeshStack) -> None:
         for start in range(0, len(samples), rate // 5):
             yield asr_pb2.StreamingRecognizeRequest(audio=samples[start : start + rate // 5])
 
-    with grpc.insecure_channel(stack.address) as channel:
+    with stack.channel() as channel:
         stub = asr_pb2_grpc.SpeechRecognitionStub(channel)
         finals = [event.result.segment for event in stub.StreamingRecognize(requests()) if event.result.is_final]
     assert [(final.number, final.text) for final in finals] == [(1, SPOKEN)]
 
 
 def test_rivas_client_speaks_to_the_gateway(stack: MeshStack) -> None:
-    auth = riva.client.Auth(uri=stack.address)
+    auth = riva.client.Auth(uri=stack.address, metadata_args=[["authorization", f"Bearer {stack.key}"]])
     service = riva.client.ASRService(auth)
     config = riva.client.RecognitionConfig(language_code="en-US", max_alternatives=1, enable_word_time_offsets=True)
     riva.client.add_audio_file_specs_to_config(config, stack.spoken_question)
@@ -49,7 +48,7 @@ def test_rivas_client_speaks_to_the_gateway(stack: MeshStack) -> None:
     finals = [result for one in answers for result in one.results if result.is_final]
     assert [final.alternatives[0].transcript for final in finals] == [f"{SPOKEN} "]
     listed = service.stub.GetRivaSpeechRecognitionConfig(
-        riva.client.proto.riva_asr_pb2.RivaSpeechRecognitionConfigRequest()
+        riva.client.proto.riva_asr_pb2.RivaSpeechRecognitionConfigRequest(), metadata=auth.get_auth_metadata()
     )
     assert listed.model_config[0].model_name == "pocketsphinx"
     auth.channel.close()
@@ -60,7 +59,7 @@ def test_listen_shows_what_is_piped_in(stack: MeshStack) -> None:
     done = subprocess.run(
         command,
         input=stack.spoken_question.read_bytes(),
-        env=environment(stack.url),
+        env={**environment(stack.url), "PARLEY_STATE": str(stack.settings.state)},
         cwd=ROOT,
         capture_output=True,
         timeout=120,

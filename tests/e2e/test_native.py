@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 
 import grpc
-import httpx
 import pytest
 from google.protobuf import field_mask_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -22,7 +21,7 @@ SHOP = "databases/shop"
 
 @pytest.fixture(scope="module")
 def channel(stack: MeshStack) -> Iterator[grpc.Channel]:
-    with grpc.insecure_channel(stack.address) as made:
+    with stack.channel() as made:
         yield made
 
 
@@ -150,17 +149,17 @@ def test_health_and_reflection_answer_at_the_gateway(channel: grpc.Channel) -> N
     } <= names
 
 
-def post(url: str, body: object) -> list[dict[str, object]]:
+def post(stack: MeshStack, path: str, body: object) -> list[dict[str, object]]:
     """The JSON lines that a POST is answered with."""
-    answer = httpx.post(url, json=body, timeout=60)
+    answer = stack.http.post(path, json=body, timeout=60)
     assert answer.status_code == 200, answer.text
     return [json.loads(line) for line in answer.text.splitlines()]
 
 
 def test_the_same_over_rest(stack: MeshStack) -> None:
-    (made,) = post(f"{stack.url}/api/v1/conversations", {"database": SHOP})
+    (made,) = post(stack, "/api/v1/conversations", {"database": SHOP})
     name = made["conversation"]["name"]  # type: ignore[index]  # JSON
-    lines = post(f"{stack.url}/api/v1/{name}/messages:send", {"text": "Có bao nhiêu khách hàng?"})
+    lines = post(stack, f"/api/v1/{name}/messages:send", {"text": "Có bao nhiêu khách hàng?"})
     (expected,) = stack.shop_row("SELECT count(*) FROM customers")
     tables = [line["toolResult"]["table"] for line in lines if "toolResult" in line]  # type: ignore[index]  # JSON
     assert tables[0]["rows"] == [[expected]]

@@ -27,7 +27,7 @@ WEATHER: ChatCompletionToolParam = {
 
 @pytest.fixture(scope="module")
 def client(stack: MeshStack) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{stack.url}/v1", api_key="none", max_retries=0, timeout=120) as sdk:
+    with openai.OpenAI(base_url=f"{stack.url}/v1", api_key=stack.key, max_retries=0, timeout=120) as sdk:
         yield sdk
 
 

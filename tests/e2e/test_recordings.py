@@ -8,7 +8,6 @@ import wave
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from deploy.local import demo_talk
@@ -25,8 +24,8 @@ def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def send(stack: MeshStack, conversation: str, **message: Any) -> list[Any]:
     """The events of an answer."""
-    url = f"{stack.url}/api/v1/{conversation}/messages:send"
-    with httpx.stream("POST", url, json=message, timeout=SECONDS) as answer:
+    url = f"/api/v1/{conversation}/messages:send"
+    with stack.http.stream("POST", url, json=message, timeout=SECONDS) as answer:
         assert answer.status_code == 200
         return [json.loads(line) for line in answer.iter_lines() if line]
 
@@ -41,7 +40,7 @@ def attachment(file: Path) -> dict[str, str]:
 
 
 def test_a_conversation_of_two_is_transcribed_kept_and_asked_about(stack: MeshStack, talk: Path) -> None:
-    made = httpx.post(f"{stack.url}/api/v1/conversations", json={}, timeout=SECONDS).json()["conversation"]["name"]
+    made = stack.http.post("/api/v1/conversations", json={}, timeout=SECONDS).json()["conversation"]["name"]
     events = send(stack, made, attachments=[attachment(talk)])
     (transcript,) = [e["toolResult"]["transcript"] for e in events if "transcript" in e.get("toolResult", {})]
     assert [speaker["id"] for speaker in transcript["speakers"]] == ["S1", "S2"]
@@ -61,19 +60,19 @@ def test_what_is_asked_beside_it_is_answered_also_through_the_openai_api(stack: 
         {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}},
     ]
     body = {"model": "parley-embedded", "messages": [{"role": "user", "content": content}]}
-    answer = httpx.post(f"{stack.url}/v1/chat/completions", json=body, timeout=SECONDS)
+    answer = stack.http.post("/v1/chat/completions", json=body, timeout=SECONDS)
     assert answer.status_code == 200, answer.text
     assert answer.json()["choices"][0]["message"]["content"].startswith("2 people speak: ")
 
 
 def test_a_recording_of_minutes_shows_its_progress(stack: MeshStack, talk: Path, tmp_path: Path) -> None:
     long = repeated(talk, 6, tmp_path / "meeting.wav")
-    made = httpx.post(f"{stack.url}/api/v1/conversations", json={}, timeout=SECONDS).json()["conversation"]["name"]
+    made = stack.http.post("/api/v1/conversations", json={}, timeout=SECONDS).json()["conversation"]["name"]
     events = send(stack, made, text="Who spoke?", attachments=[attachment(long)])
     progress = [event["toolProgress"] for event in events if "toolProgress" in event]
     assert progress
     assert " people speak: " in said(events)
-    listed = httpx.get(f"{stack.url}/api/v1/transcriptions", timeout=SECONDS).json().get("transcriptions", [])
+    listed = stack.http.get("/api/v1/transcriptions", timeout=SECONDS).json().get("transcriptions", [])
     assert "meeting.wav" not in [job["displayName"] for job in listed]
 
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import grpc
-import httpx
-
 from parley.sql.v1 import knowledge_pb2, knowledge_pb2_grpc
 from tests.e2e.conftest import MeshStack
 
@@ -18,7 +15,7 @@ LONGEST = "SELECT title FROM books ORDER BY pages DESC LIMIT 1"
 
 def post(stack: MeshStack, path: str, body: dict[str, Any]) -> Any:
     """POSTs JSON for JSON."""
-    answer = httpx.post(f"{stack.url}/api/v1/{path}", json=body, timeout=SECONDS)
+    answer = stack.http.post(f"/api/v1/{path}", json=body, timeout=SECONDS)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -27,7 +24,7 @@ def ask(stack: MeshStack, database: str, question: str) -> dict[str, Any]:
     """The parts of an answer, by name; the last of each."""
     parts: dict[str, Any] = {}
     body = {"question": question, "guess": True}
-    with httpx.stream("POST", f"{stack.url}/api/v1/{database}:ask", json=body, timeout=SECONDS) as answer:
+    with stack.http.stream("POST", f"/api/v1/{database}:ask", json=body, timeout=SECONDS) as answer:
         for line in answer.iter_lines():
             if line:
                 parts |= json.loads(line)
@@ -35,8 +32,8 @@ def ask(stack: MeshStack, database: str, question: str) -> dict[str, Any]:
 
 
 def test_files_become_a_database_that_is_asked_explained_taught_and_exported(stack: MeshStack) -> None:
-    made = httpx.post(
-        f"{stack.url}/api/v1/databases:upload",
+    made = stack.http.post(
+        "/api/v1/databases:upload",
         data={"database_id": "library"},
         files={"file": ("books.csv", BOOKS.encode(), "text/csv")},
         timeout=SECONDS,
@@ -45,8 +42,8 @@ def test_files_become_a_database_that_is_asked_explained_taught_and_exported(sta
     assert made.json()["database"]["dialect"] == "DIALECT_DUCKDB"
     assert ask(stack, "databases/library", "how many books are there")["rows"]["rows"] == [[3]]
 
-    exported = httpx.post(
-        f"{stack.url}/api/v1/databases/library:exportQuery",
+    exported = stack.http.post(
+        "/api/v1/databases/library:exportQuery",
         json={"sql": "SELECT title, pages FROM books ORDER BY pages", "format": "EXPORT_FORMAT_CSV"},
         timeout=SECONDS,
     )
@@ -58,15 +55,15 @@ def test_files_become_a_database_that_is_asked_explained_taught_and_exported(sta
     feedback = {"question": "which tome is the thickest", "correctedSql": LONGEST, "verdict": "VERDICT_WRONG"}
     example = post(stack, "databases/library:submitFeedback", feedback)["example"]
     assert ask(stack, "databases/library", "which tome is the thickest")["rows"]["rows"] == [["Số đỏ"]]
-    statistics = httpx.get(f"{stack.url}/api/v1/databases/library/statistics", timeout=SECONDS).json()
+    statistics = stack.http.get("/api/v1/databases/library/statistics", timeout=SECONDS).json()
     assert statistics["examples"] == "1"
-    with grpc.insecure_channel(stack.address) as channel:
+    with stack.channel() as channel:
         knowledge = knowledge_pb2_grpc.KnowledgeServiceStub(channel)
         listed = knowledge.ListExamples(knowledge_pb2.ListExamplesRequest(database="databases/library"))
     assert [found.name for found in listed.examples] == [example["name"]]
 
-    said = httpx.post(
-        f"{stack.url}/v1/chat/completions",
+    said = stack.http.post(
+        "/v1/chat/completions",
         json={
             "model": "parley-embedded",
             "messages": [{"role": "user", "content": "which tome is the thickest"}],
@@ -75,21 +72,21 @@ def test_files_become_a_database_that_is_asked_explained_taught_and_exported(sta
         timeout=SECONDS,
     )
     assert "Số đỏ" in said.json()["choices"][0]["message"]["content"]
-    assert httpx.delete(f"{stack.url}/api/v1/databases/library", timeout=SECONDS).status_code == 200
+    assert stack.http.delete("/api/v1/databases/library", timeout=SECONDS).status_code == 200
 
 
 def test_a_semantic_layer_is_kept_and_used(stack: MeshStack) -> None:
     layer = "version: 1\ntables:\n  customers:\n    synonyms: [patrons]\n"
-    put = httpx.put(f"{stack.url}/api/v1/databases/shop/semanticLayer", json={"yaml": layer}, timeout=SECONDS)
+    put = stack.http.put("/api/v1/databases/shop/semanticLayer", json={"yaml": layer}, timeout=SECONDS)
     assert put.status_code == 200, put.text
     try:
-        kept = httpx.get(f"{stack.url}/api/v1/databases/shop/semanticLayer", timeout=SECONDS).json()["yaml"]
+        kept = stack.http.get("/api/v1/databases/shop/semanticLayer", timeout=SECONDS).json()["yaml"]
         assert "patrons" in kept
         answered = ask(stack, "databases/shop", "how many patrons are there")
         assert answered["rows"]["rows"] == [[stack.shop_row("SELECT count(*) FROM customers")[0]]]
     finally:
-        httpx.put(f"{stack.url}/api/v1/databases/shop/semanticLayer", json={"yaml": ""}, timeout=SECONDS)
+        stack.http.put("/api/v1/databases/shop/semanticLayer", json={"yaml": ""}, timeout=SECONDS)
     wrong = "version: 1\ntables:\n  custommers: {}\n"
-    refused = httpx.put(f"{stack.url}/api/v1/databases/shop/semanticLayer", json={"yaml": wrong}, timeout=SECONDS)
+    refused = stack.http.put("/api/v1/databases/shop/semanticLayer", json={"yaml": wrong}, timeout=SECONDS)
     assert refused.status_code == 400
     assert "custommers" in refused.text

@@ -6,7 +6,6 @@ import json
 import uuid
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.e2e.conftest import MeshStack
@@ -16,9 +15,7 @@ SECONDS = 120.0
 
 def upload(stack: MeshStack, data: bytes) -> str:
     """Uploads a recording; returns its name."""
-    answer = httpx.post(
-        f"{stack.url}/api/v1/recordings", content=data, headers={"content-type": "audio/wav"}, timeout=SECONDS
-    )
+    answer = stack.http.post("/api/v1/recordings", content=data, headers={"content-type": "audio/wav"}, timeout=SECONDS)
     assert answer.status_code == 200, answer.text
     assert answer.json()["size"] == str(len(data))
     name: str = answer.json()["recording"]
@@ -27,7 +24,7 @@ def upload(stack: MeshStack, data: bytes) -> str:
 
 def watch(stack: MeshStack, name: str) -> list[Any]:
     """All events of a transcription."""
-    with httpx.stream("GET", f"{stack.url}/api/v1/{name}:watch", timeout=SECONDS) as answer:
+    with stack.http.stream("GET", f"/api/v1/{name}:watch", timeout=SECONDS) as answer:
         assert answer.status_code == 200
         return [json.loads(line) for line in answer.iter_lines() if line]
 
@@ -41,7 +38,7 @@ def test_a_recording_is_transcribed_in_the_background(stack: MeshStack) -> None:
         "config": {"diarization": {}, "hints": hints},
         "requestId": str(uuid.uuid4()),
     }
-    answers = [httpx.post(f"{stack.url}/api/v1/transcriptions", json=body, timeout=SECONDS) for _ in range(2)]
+    answers = [stack.http.post("/api/v1/transcriptions", json=body, timeout=SECONDS) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 200], answers[0].text
     name = answers[0].json()["transcription"]["name"]
     assert answers[1].json()["transcription"]["name"] == name
@@ -50,27 +47,27 @@ def test_a_recording_is_transcribed_in_the_background(stack: MeshStack) -> None:
     assert last["state"] == "TRANSCRIPTION_STATE_SUCCEEDED"
     assert last["progress"] == 1
     assert [event["segment"]["text"] for event in events if "segment" in event] == ["how many customers are there"]
-    transcript = httpx.get(f"{stack.url}/api/v1/{name}/transcript", timeout=SECONDS).json()["transcript"]
+    transcript = stack.http.get(f"/api/v1/{name}/transcript", timeout=SECONDS).json()["transcript"]
     assert [speaker["id"] for speaker in transcript["speakers"]] == ["S1"]
-    renamed = httpx.post(
-        f"{stack.url}/api/v1/{name}:renameSpeaker", json={"speaker": "S1", "displayName": "Lan"}, timeout=SECONDS
+    renamed = stack.http.post(
+        f"/api/v1/{name}:renameSpeaker", json={"speaker": "S1", "displayName": "Lan"}, timeout=SECONDS
     )
     assert renamed.status_code == 200
-    exported = httpx.get(
-        f"{stack.url}/api/v1/{name}/transcript:export", params={"format": "TRANSCRIPT_FORMAT_TEXT"}, timeout=SECONDS
+    exported = stack.http.get(
+        f"/api/v1/{name}/transcript:export", params={"format": "TRANSCRIPT_FORMAT_TEXT"}, timeout=SECONDS
     )
     assert exported.headers["content-type"] == "text/plain; charset=utf-8"
     assert exported.text == "Lan: how many customers are there\n"
-    assert name in httpx.get(f"{stack.url}/api/v1/transcriptions", timeout=SECONDS).text
-    assert httpx.delete(f"{stack.url}/api/v1/{name}", timeout=SECONDS).status_code == 200
-    assert httpx.get(f"{stack.url}/api/v1/{name}", timeout=SECONDS).status_code == 404
+    assert name in stack.http.get("/api/v1/transcriptions", timeout=SECONDS).text
+    assert stack.http.delete(f"/api/v1/{name}", timeout=SECONDS).status_code == 200
+    assert stack.http.get(f"/api/v1/{name}", timeout=SECONDS).status_code == 404
 
 
 def test_a_recording_larger_than_any_message_is_uploaded(stack: MeshStack) -> None:
     # What is no audio is kept like any other: it is looked at when it is transcribed.
     name = upload(stack, b"\0" * (100 << 20))
     body = {"recording": name, "config": {}}
-    made = httpx.post(f"{stack.url}/api/v1/transcriptions", json=body, timeout=SECONDS).json()["transcription"]["name"]
+    made = stack.http.post("/api/v1/transcriptions", json=body, timeout=SECONDS).json()["transcription"]["name"]
     last = watch(stack, made)[-1]["transcription"]
     assert last["state"] == "TRANSCRIPTION_STATE_FAILED"
     assert last["error"]["code"] == 3
@@ -78,6 +75,6 @@ def test_a_recording_larger_than_any_message_is_uploaded(stack: MeshStack) -> No
 
 @pytest.mark.parametrize("uri", ["https://127.0.0.1:8080/a.wav", "http://example.com/a.wav", "file:///etc/passwd"])
 def test_urls_are_refused_unless_the_operator_lists_them(stack: MeshStack, uri: str) -> None:
-    answer = httpx.post(f"{stack.url}/api/v1/transcriptions", json={"uri": uri, "config": {}}, timeout=SECONDS)
+    answer = stack.http.post("/api/v1/transcriptions", json={"uri": uri, "config": {}}, timeout=SECONDS)
     assert answer.status_code == 400
     assert "uri" in answer.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import stat
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from cli import credentials
+from deploy.local import processes, state
 from parley.identity.v1 import usage_pb2
 from tests.identity.conftest import PASSWORD, Identity, Start
 from tests.identity.test_envoy import BOTH, gateway
@@ -20,11 +23,19 @@ from tests.identity.test_envoy import BOTH, gateway
 Run = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
 
 
+def runs(state_folder: Path, url: str) -> None:
+    """Makes a folder the state of a stack that runs, as this process, with its gateway there."""
+    (state_folder / "run").mkdir(exist_ok=True)
+    pid = os.getpid()
+    state.write(state_folder, state.StackState(pid, processes.start_time(pid), url, []))
+
+
 @pytest.fixture
 async def stack(starting: Start, tmp_path: Path) -> AsyncIterator[tuple[Identity, Run]]:
     """An identity service behind Envoy, and the command, whose state folder has the first administrator's key."""
     identity = await starting(f"sqlite:///{tmp_path}/identity.db")
     with gateway(tmp_path, identity.address, BOTH[0]) as address:
+        runs(tmp_path, f"http://{address}")
 
         async def run(*arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
             # `parley up` has the key written here; the fixture's service did so too.
@@ -87,14 +98,41 @@ async def test_a_user_logs_in_and_out(stack: tuple[Identity, Run], tmp_path: Pat
 
 
 async def test_the_key_of_this_machine_goes_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cli import credentials
-
     (tmp_path / "key").write_text("sk-parley-mine\n")
     monkeypatch.setenv("PARLEY_STATE", str(tmp_path))
     monkeypatch.delenv("PARLEY_API_KEY", raising=False)
-    assert credentials.headers("http://127.0.0.1:8080") == {"authorization": "Bearer sk-parley-mine"}
-    assert credentials.headers("https://parley.example.com") == {}
-    assert credentials.headers("http://127.0.0.1.example.com") == {}
+    assert credentials.headers("http://127.0.0.1:8080") == {}, "nobody knows who listens there"
+    runs(tmp_path, "http://127.0.0.1:8080")
+    for known in ("http://127.0.0.1:8080", "http://localhost:8080", "http://[::1]:8080"):
+        assert credentials.headers(known) == {"authorization": "Bearer sk-parley-mine"}
+    for other in (
+        "http://127.0.0.1:8081",
+        "https://127.0.0.1:8080",
+        "https://parley.example.com",
+        "http://127.0.0.1.example.com:8080",
+    ):
+        assert credentials.headers(other) == {}, other
+    left = state.read(tmp_path)
+    assert left is not None
+    state.write(tmp_path, dataclasses.replace(left, started=1))
+    assert credentials.headers("http://127.0.0.1:8080") == {}, "what a killed stack left says nothing of who is there"
+
+
+async def test_a_key_of_the_environment_goes_before_a_login_and_before_the_stacks_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "http://127.0.0.1:8080"
+    (tmp_path / "key").write_text("sk-parley-mine\n")
+    runs(tmp_path, url)
+    monkeypatch.setenv("PARLEY_STATE", str(tmp_path))
+    monkeypatch.delenv("PARLEY_API_KEY", raising=False)
+    credentials.keep(url, {"accessToken": "a.b.c", "refreshToken": "r", "expiresIn": "86400s"})
+    assert credentials.headers(url) == {"authorization": "Bearer a.b.c"}
+    monkeypatch.setenv("PARLEY_API_KEY", "sk-parley-given")
+    assert credentials.headers(url) == {"authorization": "Bearer sk-parley-given"}
+    monkeypatch.delenv("PARLEY_API_KEY")
+    assert credentials.forget(url) == "r"
+    assert credentials.headers(url) == {"authorization": "Bearer sk-parley-mine"}
 
 
 async def test_users_are_changed_and_deleted(stack: tuple[Identity, Run]) -> None:

@@ -34,6 +34,7 @@ async def test_who_may_pass_gets_identity_headers(stored: Identity) -> None:
     answer = await stored.check(authorization=f"Bearer {secret}")
     assert answer.status.code == 0
     given = headers(answer.ok_response.headers)
+    assert given.pop("x-parley-method") == ROLES
     assert given.pop(f"{PREFIX}grants") == '{"databases":{"*":{}},"models":["*"]}'
     assert given == {
         f"{PREFIX}subject": "default/lan",

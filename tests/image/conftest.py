@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from services.mesh import tenancy
 from tests.diffusion.conftest import PARAMETERS
 from tests.diffusion.conftest import models as models
 from tests.image.easel import Easel, serve
@@ -35,3 +36,10 @@ async def easel(brush: Brush, tmp_path: Path) -> AsyncIterator[Easel]:
     """The service, with SQLite and a folder."""
     async with serve(brush, tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+def nobodys() -> Iterator[None]:
+    """What the test asks of the studio itself, it asks as a call does that nobody is named for."""
+    with tenancy.acting_for("", ""):
+        yield

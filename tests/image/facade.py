@@ -51,6 +51,8 @@ class Brush:
         """Drawings that were stopped half-way."""
         self.breaks_after: int | None = None
         """After how many steps the model server goes away."""
+        self.away = False
+        """Whether the model server answers nobody."""
 
     async def draw(self, sheet: Sheet) -> AsyncGenerator[Step | Sketch | Drawn, None]:
         """Its colour, blended into what is edited."""
@@ -83,7 +85,13 @@ class Brush:
 
     async def catalog(self, *, refresh: bool) -> Catalog:
         """What it was told."""
+        await self.live()
         return self.shelf
+
+    async def live(self) -> None:
+        """Whether it is there."""
+        if self.away:
+            raise Unavailable("The model server cannot be reached.")
 
 
 def colour(prompt: str, seed: int) -> tuple[int, int, int]:

@@ -289,6 +289,7 @@ async def test_an_interrupt_stops_and_what_is_done_stays(brush: Brush, tmp_path:
         assert (await easel.interrupt("mine")).state == pb2.JOB_STATE_CANCELLED, "again: no harm"
 
 
+@pytest.mark.usefixtures("nobodys")
 async def test_a_skip_goes_on_with_the_next_pictures(brush: Brush, tmp_path: Path) -> None:
     async with serve(brush, tmp_path, batch_pixels=64 * 64) as easel:
         brush.delay = 0.03
@@ -305,6 +306,7 @@ async def test_a_skip_goes_on_with_the_next_pictures(brush: Brush, tmp_path: Pat
         assert await easel.application.studio.current("") is None
 
 
+@pytest.mark.usefixtures("nobodys")
 async def test_a_slow_reader_holds_nothing_up_and_misses_no_picture(brush: Brush, tmp_path: Path) -> None:
     async with serve(brush, tmp_path, jobs_running=1) as easel:
         studio = easel.application.studio

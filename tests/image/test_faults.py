@@ -396,6 +396,7 @@ async def test_nobody_sees_stops_or_takes_what_is_somebody_elses(easel: Easel, b
     assert (code, reason) == (grpc.StatusCode.ALREADY_EXISTS, "ALREADY_EXISTS")
 
 
+@pytest.mark.usefixtures("nobodys")
 async def test_a_generator_that_is_closed_at_once_leaves_nothing_behind(easel: Easel, brush: Brush) -> None:
     studio = easel.application.studio
     for _ in range(3):

@@ -17,6 +17,7 @@ import pytest
 from parley.image.v1 import image_pb2 as pb2
 from services.image.drawing import Job, JobState, Preview, Progress
 from services.image.store import INTERRUPT, MIGRATIONS, SKIP, Sign, Store
+from services.mesh import tenancy
 from services.mesh.database import Database
 from services.mesh.errors import AlreadyExists, InvalidArgument, NotFound
 from tests.image.easel import identity, of_kind, refused, serve, until, until_state
@@ -34,10 +35,11 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @asynccontextmanager
 async def storing(url: str, lease_seconds: float = 15.0, keep_seconds: float = 3600.0) -> AsyncIterator[Store]:
-    """A store on a database that is migrated."""
+    """A store on a database that is migrated; whose jobs they are in the organisation, each call of it says."""
     database = Database(url, MIGRATIONS)
     await database.migrate()
-    yield Store(database, lease_seconds, keep_seconds)
+    with tenancy.acting_for(""):
+        yield Store(database, lease_seconds, keep_seconds)
     await database.close()
 
 
@@ -158,9 +160,10 @@ async def test_an_interrupt_through_another_replica_stops_the_job(replicas_url: 
         events = [(await anext(aiter(call))).event]
         # How it stands is seen there, with a preview.
         studio = there.application.studio
-        async with asyncio.timeout(20):
-            while (current := await studio.current("ann")) is None or current.preview is None:  # noqa: ASYNC110 — polled
-                await asyncio.sleep(0.05)
+        with tenancy.acting_for(""):
+            async with asyncio.timeout(20):
+                while (current := await studio.current("ann")) is None or current.preview is None:  # noqa: ASYNC110 — polled
+                    await asyncio.sleep(0.05)
         assert current.job.state is JobState.RUNNING
         assert current.job.progress.step > 0
         assert (await refused(there.interrupt("mine", "bob")))[0] is grpc.StatusCode.NOT_FOUND

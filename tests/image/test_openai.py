@@ -418,6 +418,7 @@ async def test_a_full_queue_says_when_to_come_again(brush: Brush, tmp_path: Path
         desk.transcoder.close()
 
 
+@pytest.mark.usefixtures("nobodys")
 async def test_an_interrupted_job_is_an_error(desk: Desk, easel: Easel, brush: Brush) -> None:
     brush.delay = 0.05
     task = asyncio.create_task(desk.post("generations", json.dumps({**GOOD, "steps": 100}).encode()))

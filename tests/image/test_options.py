@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from services.image.options_store import OptionsStore
 from services.image.store import MIGRATIONS
+from services.mesh import tenancy
 from services.mesh.database import Database
+
+
+@pytest.fixture(autouse=True)
+def organisation() -> Iterator[None]:
+    """The organisation of all owners here."""
+    with tenancy.acting_for("acme"):
+        yield
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

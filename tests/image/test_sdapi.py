@@ -385,6 +385,7 @@ async def test_a_job_that_waits_is_interrupted_too(tmp_path: Path, brush: Brush)
             one.transcoder.close()
 
 
+@pytest.mark.usefixtures("nobodys")
 async def test_a_client_that_goes_away_stops_its_job(easel: Easel, brush: Brush) -> None:
     brush.delay = 0.05
     desk = Desk(easel)

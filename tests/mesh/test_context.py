@@ -7,7 +7,7 @@ import contextvars
 import pytest
 
 from services.mesh import context
-from services.mesh.context import MAX_OWNER, SUBJECT
+from services.mesh.context import MAX_ORGANISATION, MAX_OWNER, ORGANISATION, SUBJECT
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,32 @@ def test_long_subjects_stay_apart_and_fit_into_a_column() -> None:
     owners = {contextvars.copy_context().run(served, "a" * 300 + end) for end in "xy"}
     assert len(owners) == 2
     assert max(map(len, owners)) <= MAX_OWNER
+
+
+@pytest.mark.parametrize(
+    ("metadata", "organisation"),
+    [
+        ([], ""),
+        ([(ORGANISATION, "acme"), (SUBJECT, "acme/ann")], "acme"),
+        ([(SUBJECT, "acme/ann")], "acme"),
+        ([(SUBJECT, "ann")], ""),
+        ([(ORGANISATION, ""), (SUBJECT, "acme/ann")], "acme"),
+        ([("organisation", "acme")], ""),
+    ],
+)
+def test_a_call_is_made_for_an_organisation(metadata: list[tuple[str, str | bytes]], organisation: str) -> None:
+    def served() -> str:
+        context.enter(context.inbound("/a.B/C", metadata, None))
+        return context.organisation()
+
+    assert contextvars.copy_context().run(served) == organisation
+
+
+def test_long_organisations_stay_apart_and_fit_into_a_column() -> None:
+    def served(organisation: str) -> str:
+        context.enter(context.inbound("/a.B/C", [(ORGANISATION, organisation)], None))
+        return context.organisation()
+
+    organisations = {contextvars.copy_context().run(served, "a" * 100 + end) for end in "xy"}
+    assert len(organisations) == 2
+    assert max(map(len, organisations)) <= MAX_ORGANISATION

@@ -269,7 +269,8 @@ async def test_a_taken_address_is_said() -> None:
 
 async def test_calls_are_counted_by_code_and_time(stub: chat_pb2_grpc.ChatServiceAsyncStub) -> None:
     def value(name: str, **labels: str) -> float:
-        labels = {"grpc_service": "parley.chat.v1.ChatService", "grpc_method": "GetConversation", **labels}
+        method = {"grpc_service": "parley.chat.v1.ChatService", "grpc_method": "GetConversation", "grpc_type": "unary"}
+        labels = {**method, **labels}
         return REGISTRY.get_sample_value(name, labels) or 0.0
 
     def seen() -> list[float]:

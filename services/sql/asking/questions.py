@@ -10,15 +10,20 @@ from datetime import datetime
 from functools import partial
 from typing import TypeAlias
 
-from services.mesh import telemetry
+from services.mesh import authority, telemetry, usage
+from services.mesh.authority import NotGranted
 from services.mesh.errors import InvalidArgument, ParleyError
+from services.mesh.usage import Unit
 from services.sql.advice.explain import Explainer, Explanation
+from services.sql.asking import closed
 from services.sql.asking.policy import Policy
 from services.sql.asking.steps import Steps
 from services.sql.databases import Databases
+from services.sql.engine import embedded
 from services.sql.engine.ambiguity import QuestionBack
 from services.sql.errors import (
     DatabaseUnavailable,
+    NotOpen,
     QuestionNotUnderstood,
     SchemaOnly,
     SchemaOutdated,
@@ -179,6 +184,8 @@ class Questions:
         Raises:
             NotFound: There is no such database.
             InvalidArgument: There is no such engine.
+            NotGranted: The caller may not use the engine or the database.
+            NotOpen: The question needs what the caller's role may not read.
             QuestionNotUnderstood: No query follows from the question.
         """
         chosen = self._engine(asked.engine)
@@ -203,6 +210,7 @@ class Questions:
                 if isinstance(part, Columns):
                     digest = Digest(part.columns)
                 elif isinstance(part, Rows):
+                    usage.add(Unit.ROWS, len(part.rows))
                     digest.add(part.rows)
                 else:
                     part = _charted(part, digest, options.skip)
@@ -253,7 +261,7 @@ class Questions:
                     await entry.ended(Outcome.ASKED_BACK)
                     yield back
                     return
-                self._policy.check(understood.query, asked.question)
+                await self._sure(identifier, understood, asked.question)
             context = await self._context(identifier, asked, understood.schema)
             remedies: list[_Remedy] = [*[self._repaired] * self._policy.repairs, self._renewed]
             options = Options(asked.max_rows, confirmed=asked.confirmed)
@@ -268,6 +276,9 @@ class Questions:
                             yield part
                     await entry.ended(Outcome.ANSWERED)
                     return
+                except NotOpen:
+                    # It names what the statement names, which this caller did not write.
+                    raise closed.needed() from None
                 except SqlFailed as error:
                     if begun:
                         raise
@@ -291,6 +302,7 @@ class Questions:
                     yield understood
                     yield part
                 elif isinstance(part, Rows):
+                    usage.add(Unit.ROWS, len(part.rows))
                     head += [list(row) for row in part.rows[: SPOKEN_ROWS - len(head)]]
                     digest.add(part.rows)
                     yield part
@@ -351,9 +363,24 @@ class Questions:
                 log.info("schema changed", database=identifier)
                 context = replace(await self._context(identifier, asked, renewed), report=report)
                 return Understood(await self._guarded(identifier, asked, engine, context, renewed), renewed)
+        if query is None or query.unknown_words:
+            await self._open(identifier, query.full_question if query else "", asked.question, schema)
         if query is None:
             raise refusal or QuestionNotUnderstood("no statement follows from it.")
         return Understood(query, schema)
+
+    async def _open(self, identifier: str, full: str, question: str, schema: Schema) -> None:
+        """Raises NotOpen where a question that is not understood needs what the caller's role may not read."""
+        if authority.current().persona(identifier):
+            await closed.check(full or question, schema, await self._databases.whole(identifier))
+
+    async def _sure(self, identifier: str, understood: Understood, question: str) -> None:
+        """Raises QuestionNotUnderstood where the answer would not be sure enough, NotOpen where a role is why."""
+        try:
+            self._policy.check(understood.query, question)
+        except QuestionNotUnderstood:
+            await self._open(identifier, understood.query.full_question, question, understood.schema)
+            raise
 
     async def _guarded(
         self, identifier: str, asked: Asked, engine: SqlEngine, context: Context, schema: Schema
@@ -425,15 +452,23 @@ class Questions:
         guard.check(query.sql, schema.dialect, self._limits.max_rows, sizes=schema.sizes)
 
     def _named(self, name: str) -> str:
-        """The name of the engine that a request chooses, or of the default one."""
-        return name or self._default
+        """The name of the engine that a request chooses; else of the default one, where the caller may use it."""
+        return name or (self._default if _may_use(self._default) else embedded.NAME)
 
     def _engine(self, name: str) -> SqlEngine:
-        chosen = self._engines.get(name or self._default)
+        named = self._named(name)
+        chosen = self._engines.get(named)
         if chosen is None:
-            known = ", ".join(sorted(self._engines))
-            raise InvalidArgument("engine", f"there is no engine {name!r} here; there are: {known}.")
+            known = ", ".join(sorted(filter(_may_use, self._engines)))
+            raise InvalidArgument("engine", f"there is no engine {named!r} here; there are: {known}.")
+        if not _may_use(named):
+            raise NotGranted(f"models/{named}")
         return chosen
+
+
+def _may_use(engine: str) -> bool:
+    """Whether the caller may use an engine: all but the embedded one are models of providers, which need a grant."""
+    return engine == embedded.NAME or authority.current().may_use_model(engine)
 
 
 def _charted(summary: Summary, digest: Digest, skipped: int) -> Summary:

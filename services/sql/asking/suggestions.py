@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from services.mesh import telemetry
+from services.mesh import telemetry, tenancy
+from services.mesh.authority import Persona
 from services.mesh.errors import ParleyError
 from services.sql.databases import Databases
 from services.sql.engine.embedded import EmbeddedEngine
@@ -88,7 +89,7 @@ class Suggestions:
         self._databases = databases
         self._engine = engine
         self._slots = slots
-        self._cache: OrderedDict[tuple[str, str, int, str], list[Suggestion]] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, Persona, str, int, str], list[Suggestion]] = OrderedDict()
 
     async def suggest(self, database: str, count: int, language: str) -> list[Suggestion]:
         """At most `count` suggestions (5 where it is 0), of different kinds first; the same for the same schema.
@@ -102,7 +103,7 @@ class Suggestions:
         target = await self._databases.target(database)
         wanted = min(count or DEFAULT_COUNT, MAX_COUNT)
         tongue = "vi" if language.lower().split("-")[0] == "vi" else "en"
-        key = (database, read.isoformat(), wanted, tongue)
+        key = (tenancy.key(database), target.persona, read.isoformat(), wanted, tongue)
         if key not in self._cache:
             self._cache[key] = await self._found(schema, target, wanted, tongue)
             while len(self._cache) > _CACHED:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
+from services.mesh.authority import Persona
 from services.mesh.errors import FailedPrecondition
-from services.sql.errors import SqlFailed, SqlTimeout
+from services.sql.errors import NoRoles, NotOpen, SqlFailed, SqlTimeout
 from services.sql.schema import Table
 from services.sql.target import Target
 from services.sql.values import ResultColumn
@@ -85,6 +87,14 @@ class Session(Protocol):
         """The database's plan for a statement, as it prints it; nothing runs."""
 
 
+@runtime_checkable
+class Actor(Protocol):
+    """A session with a database that can run statements as somebody else than the connection's user."""
+
+    def act_as(self, persona: Persona) -> None:
+        """From the next statement on, as somebody. Asks the database nothing; never while a statement runs."""
+
+
 _MODULES = {
     "sqlite": "sqlite",
     "postgresql": "postgres",
@@ -118,6 +128,14 @@ def connect(target: Target) -> Session:
             metadata={"driver": str(error.name)},
         ) from error
     return cast("Session", module.connect(target))
+
+
+def act_as(session: Session, persona: Persona) -> None:
+    """Has a session run its next statements as somebody. Raises NoRoles where the database cannot."""
+    if isinstance(session, Actor):
+        session.act_as(persona)
+    elif persona:
+        raise NoRoles("this kind of database")
 
 
 class Clock:
@@ -171,6 +189,19 @@ def stopped() -> SqlTimeout:
 def refused(text: str) -> SqlFailed:
     """The error for a statement that the database refused, with what it said."""
     return SqlFailed(f"The database refused the statement: {text.rstrip('.')}.")
+
+
+def not_open(sql: str, text: str) -> NotOpen:
+    """The error for a statement that reads what the role may not; it names only what the statement names.
+
+    Args:
+        sql: The statement.
+        text: What the database said, e.g. `permission denied for table salaries`.
+    """
+    words = re.findall(r"\w+", text.rpartition(" for ")[2])
+    named = [word for word in words if re.search(rf"\b{re.escape(word)}\b", sql, re.IGNORECASE)]
+    what = f"{named[-1]!r} is" if named else "Something that this statement reads is"
+    return NotOpen(f"{what} not open to you: your grant's database role may not read it.")
 
 
 def grouped(found: Sequence[T], key: Callable[[T], str]) -> dict[str, list[T]]:

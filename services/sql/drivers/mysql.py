@@ -12,11 +12,20 @@ from typing import Any, TypeVar
 
 import pymysql
 from pymysql.constants import CR, ER, FIELD_TYPE
-from pymysql.cursors import SSCursor
+from pymysql.cursors import Cursor, SSCursor
 
 from services.mesh import telemetry
-from services.sql.drivers.driver import MAX_TABLES, OWN_SECONDS, Clock, Described, grouped, refused, stopped
-from services.sql.errors import DatabaseRefused, DatabaseUnreachable, SchemaOutdated, SqlFailed, SqlTimeout
+from services.mesh.authority import NOBODY, Persona
+from services.sql.drivers.driver import MAX_TABLES, OWN_SECONDS, Clock, Described, grouped, not_open, refused, stopped
+from services.sql.errors import (
+    DatabaseRefused,
+    DatabaseUnreachable,
+    NotOpen,
+    RoleRefused,
+    SchemaOutdated,
+    SqlFailed,
+    SqlTimeout,
+)
 from services.sql.schema import Column, ForeignKey, Table, kind_of
 from services.sql.target import CONNECT_SECONDS, Target
 from services.sql.values import ColumnType, ResultColumn
@@ -50,6 +59,8 @@ _TEXTS |= {FIELD_TYPE.MEDIUM_BLOB, FIELD_TYPE.LONG_BLOB}
 _BINARY = 63
 # Wrong password; no right to the database; no such database; a plugin that refuses; an account that is locked.
 _REFUSED = {ER.ACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR, ER.BAD_DB_ERROR, 1698, 3118, 4151}
+# A table, or a column, that may not be read.
+_CLOSED = {ER.TABLEACCESS_DENIED_ERROR, ER.COLUMNACCESS_DENIED_ERROR}
 _MISSING = {ER.NO_SUCH_TABLE, ER.BAD_FIELD_ERROR}
 # max_execution_time of MySQL, max_statement_time of MariaDB, KILL QUERY, a lock that was not had in time.
 _STOPPED = {3024, 1969, ER.QUERY_INTERRUPTED, ER.LOCK_WAIT_TIMEOUT}
@@ -96,13 +107,14 @@ def connect(target: Target) -> MysqlSession:
 class MysqlSession:
     """Implements services.sql.drivers.driver.Session."""
 
-    kept = True
-
     def __init__(self, target: Target) -> None:
         self.round_trips = 1
         self._target = target
         self._clock = Clock(OWN_SECONDS)
         self._cursor: SSCursor | None = None
+        self._persona = NOBODY
+        self._acted = False
+        self._sql = ""
         try:
             self._connection = _open(target)
         except (pymysql.Error, OSError, ssl.SSLError) as error:
@@ -117,9 +129,19 @@ class MysqlSession:
     def start(self, sql: str, seconds: float) -> None:
         """Begins a read-only transaction whose statement the server stops in time, and starts it."""
         self._begin(seconds)
+        self._sql = sql
         cursor = self._cursor = self._connection.cursor(SSCursor)
         # Without arguments PyMySQL leaves % signs alone.
         self._step(lambda: cursor.execute(sql))
+
+    def act_as(self, persona: Persona) -> None:
+        """From the next transaction on, as somebody. A role lasts as long as its session: that one is not kept."""
+        self._persona = persona
+
+    @property
+    def kept(self) -> bool:
+        """Whether nobody acted under a role here."""
+        return not self._acted
 
     def fetch(self, count: int) -> list[tuple[Any, ...]]:
         """At most `count` more raw rows."""
@@ -208,6 +230,7 @@ class MysqlSession:
 
     def explain(self, sql: str) -> str:
         """The plan as JSON: the only form that says costs and conditions in both products."""
+        self._sql = sql
         return str(self._own(f"EXPLAIN FORMAT=JSON {sql}")[0][0])
 
     def _begin(self, seconds: float) -> None:
@@ -215,7 +238,18 @@ class MysqlSession:
         limit = self._limit.format(max(seconds, 0.001), max(1, int(seconds * 1000)))
         with self._connection.cursor() as cursor:
             self._step(lambda: cursor.execute(f"SET SESSION {limit}, lock_wait_timeout = 5"))
+            if self._persona and not self._acted:
+                self._become(cursor, self._persona.role)
             self._step(lambda: cursor.execute("START TRANSACTION READ ONLY"))
+
+    def _become(self, cursor: Cursor, role: str) -> None:
+        """Sets the role of this session. Raises RoleRefused."""
+        self._acted = True
+        try:
+            # A quoted name: identity lets no quote into one.
+            self._step(lambda: cursor.execute("SET ROLE `{}`".format(role.replace("`", "``"))))
+        except (SqlFailed, NotOpen, DatabaseRefused):
+            raise RoleRefused(role) from None
 
     def _own(self, sql: str, arguments: Sequence[object] | None = None) -> list[tuple[Any, ...]]:
         """A statement of Parley's own."""
@@ -255,6 +289,8 @@ class MysqlSession:
             log.warning("database unavailable", error=self._target.scrub(str(error)))
             return DatabaseUnreachable("The database cannot be reached or ended the connection.")
         text = str(error.args[1]) if len(error.args) > 1 else type(error).__name__
+        if code in _CLOSED and self._persona:
+            return not_open(self._sql, text)
         return SchemaOutdated(text) if code in _MISSING else refused(text)
 
 
@@ -325,6 +361,10 @@ def _converted(row: tuple[Any, ...], kinds: list[tuple[int, ColumnType]], specia
 
 def _table(found: tuple[Any, ...], columns: list[tuple[Any, ...]], keys: list[tuple[Any, ...]]) -> Table:
     name, _view, count, comment = found
+    # A key of columns of which some may not be read helps nobody, and would name them.
+    open_ = {item[1] for item in columns}
+    shut = {key[1] for key in keys if key[2] not in open_}
+    keys = [key for key in keys if key[1] not in shut]
     constraints = grouped([key for key in keys if key[1] != "PRIMARY"], lambda row: str(row[1]))
     return Table(
         name,

@@ -14,8 +14,9 @@ import psycopg2.extensions
 from psycopg2 import errorcodes
 
 from services.mesh import telemetry
-from services.sql.drivers.driver import MAX_TABLES, OWN_SECONDS, Clock, Described, grouped, refused, stopped
-from services.sql.errors import DatabaseRefused, DatabaseUnreachable, SchemaOutdated
+from services.mesh.authority import NOBODY, Persona
+from services.sql.drivers.driver import MAX_TABLES, OWN_SECONDS, Clock, Described, grouped, not_open, refused, stopped
+from services.sql.errors import DatabaseRefused, DatabaseUnreachable, NotOpen, RoleRefused, SchemaOutdated, SqlFailed
 from services.sql.schema import Column, ForeignKey, Kind, Table, kind_of
 from services.sql.target import CONNECT_SECONDS, Target
 from services.sql.values import ColumnType, ResultColumn
@@ -76,7 +77,10 @@ _FINGERPRINT = """
                                    ORDER BY c.relname, a.attnum), ''))
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0 AND NOT a.attisdropped AND pg_table_is_visible(c.oid)
-      AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'"""
+      AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
+      AND has_column_privilege(c.oid, a.attnum, 'SELECT')"""
+# Settings first: a role might not be allowed to read what they are for, but anybody may set them.
+_PERSONA = "SELECT set_config(%s, %s, true)"
 
 
 def connect(target: Target) -> PostgresSession:
@@ -94,6 +98,8 @@ class PostgresSession:
         self._target = target
         self._clock = Clock(OWN_SECONDS)
         self._cursor: psycopg2.extensions.cursor | None = None
+        self._persona = NOBODY
+        self._sql = ""
         try:
             self._connection = _open(target)
         except psycopg2.Error as error:
@@ -106,9 +112,14 @@ class PostgresSession:
     def start(self, sql: str, seconds: float) -> None:
         """Opens a read-only transaction with a statement timeout, and declares the cursor."""
         self._begin(seconds)
+        self._sql = sql
         self._cursor = self._connection.cursor(name="parley")
         # Without arguments psycopg2 leaves % signs alone.
         self._step(lambda: self._named().execute(sql))
+
+    def act_as(self, persona: Persona) -> None:
+        """From the next transaction on, as somebody: each sets the role, and its end takes it back."""
+        self._persona = persona
 
     def fetch(self, count: int) -> list[tuple[Any, ...]]:
         """At most `count` more raw rows."""
@@ -172,6 +183,7 @@ class PostgresSession:
 
     def explain(self, sql: str) -> str:
         """The plan as text."""
+        self._sql = sql
         return "\n".join(row[0] for row in self._own(f"EXPLAIN {sql}"))
 
     def _named(self) -> psycopg2.extensions.cursor:
@@ -188,6 +200,18 @@ class PostgresSession:
         )
         with self._connection.cursor() as cursor:
             self._step(lambda: cursor.execute(settings))
+        if self._persona:
+            self._become(self._persona)
+
+    def _become(self, persona: Persona) -> None:
+        """Sets the role and the settings for this transaction. Raises RoleRefused."""
+        wanted = [*persona.settings, *([("role", persona.role)] if persona.role else [])]
+        statements = ";".join([_PERSONA] * len(wanted))
+        with self._connection.cursor() as cursor:
+            try:
+                self._step(lambda: cursor.execute(statements, [text for pair in wanted for text in pair]))
+            except (SqlFailed, NotOpen):
+                raise RoleRefused(persona.role) from None
 
     def _own(self, sql: str, arguments: Sequence[object] | None = None) -> list[tuple[Any, ...]]:
         """A statement of Parley's own."""
@@ -222,6 +246,8 @@ class PostgresSession:
             log.warning("database unavailable", error=self._target.scrub(str(error)))
             return DatabaseUnreachable("The database cannot be reached or ended the connection.")
         text = error.diag.message_primary or type(error).__name__
+        if code == errorcodes.INSUFFICIENT_PRIVILEGE and self._persona:
+            return not_open(self._sql, text)
         return SchemaOutdated(text) if code in _MISSING else refused(text)
 
 
@@ -263,6 +289,9 @@ def _table(
     relation: tuple[Any, ...], columns: list[tuple[Any, ...]], keys: list[tuple[Any, ...]], names: dict[int, str]
 ) -> Table:
     _oid, name, _view, count, comment = relation
+    # A key of columns of which some may not be read helps nobody, and would name them.
+    open_ = {item[1] for item in columns}
+    keys = [row for row in keys if open_.issuperset(row[3])]
     primary = [row[3] for row in keys if row[1] == "p"]
     return Table(
         name,

@@ -19,6 +19,7 @@ from services.mesh import telemetry
 from services.mesh.errors import ParleyError
 from services.sql.drivers.driver import Session
 from services.sql.errors import DatabaseUnavailable, DatabaseUnreachable
+from services.sql.execution import metrics
 from services.sql.execution.pool import WAIT_SECONDS, Pool, Pools
 from services.sql.guard.guard import Checked
 from services.sql.schema import Dialect
@@ -208,6 +209,8 @@ async def run(pool: Pool, checked: Checked, max_rows: int, seconds: float) -> As
             if len(kept) < len(rows):
                 break
             rows = await worker.call(statement.fetch, min(BATCH_ROWS, max_rows + 1 - count), limit=limit)
+        metrics.SECONDS.labels(_SYSTEMS[checked.dialect]).observe(worker.elapsed)
+        metrics.ROWS.labels(_SYSTEMS[checked.dialect]).inc(count)
         yield Summary(count, bool(rows) and count >= max_rows, worker.elapsed)
 
 

@@ -6,11 +6,13 @@ Everything here blocks: call it in worker threads.
 from __future__ import annotations
 
 import asyncio
+import copy
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from services.mesh.authority import NOBODY
 from services.sql.drivers import driver
 from services.sql.drivers.driver import Session
 from services.sql.errors import DatabaseUnavailable
@@ -20,23 +22,36 @@ from services.sql.target import Target
 WAIT_SECONDS = 30.0
 
 
+class _Connections:
+    """The connections of a pool: those in use are counted, the others kept."""
+
+    def __init__(self, size: int) -> None:
+        self.idle: list[tuple[Session, float]] = []
+        self.free = threading.BoundedSemaphore(size)
+        self.lock = threading.Lock()
+        self.closed = False
+
+
 class Pool:
-    """Sessions with one database.
+    """Sessions with one database, as it sees one persona. All personas share the connections.
 
     Args:
-        target: The database.
+        target: The database, and as whom it is to see the statements.
         size: Connections that may be open at the same time.
     """
 
     def __init__(self, target: Target, size: int) -> None:
         self._target = target
-        self._idle: list[tuple[Session, float]] = []
-        self._free = threading.BoundedSemaphore(size)
-        self._lock = threading.Lock()
-        self._closed = False
+        self._shared = _Connections(size)
+
+    def seen_as(self, target: Target) -> Pool:
+        """The same connections for the target's persona."""
+        other = copy.copy(self)
+        other._target = target
+        return other
 
     def take(self, *, new: bool = False) -> Session:
-        """A session that answers; give it back.
+        """A session that answers, and acts as the pool's persona; give it back.
 
         Args:
             new: Opens a connection even if there is an idle one: those may all have died together.
@@ -44,24 +59,27 @@ class Pool:
         Raises:
             DatabaseUnavailable: The database cannot be reached, refuses, or all connections stay busy.
         """
-        if not self._free.acquire(timeout=WAIT_SECONDS):
+        if not self._shared.free.acquire(timeout=WAIT_SECONDS):
             raise DatabaseUnavailable("All connections to the database are busy. Try again shortly.")
         try:
-            return (None if new else self._reused()) or driver.connect(self._target)
+            session = (None if new else self._reused()) or driver.connect(self._target)
+            driver.act_as(session, self._target.persona)
         except BaseException:
-            self._free.release()
+            self._shared.free.release()
             raise
+        return session
 
     def give(self, session: Session, *, usable: bool) -> None:
         """Takes a session back; one that is not usable is closed."""
+        driver.act_as(session, NOBODY)
         if usable and session.kept:
-            with self._lock:
-                usable = not self._closed
+            with self._shared.lock:
+                usable = not self._shared.closed
                 if usable:
-                    self._idle.append((session, time.monotonic()))
+                    self._shared.idle.append((session, time.monotonic()))
         if not (usable and session.kept):
             session.close()
-        self._free.release()
+        self._shared.free.release()
 
     @contextmanager
     def session(self, *, new: bool = False) -> Iterator[Session]:
@@ -77,21 +95,22 @@ class Pool:
     def close(self, idle: float = 0.0) -> bool:
         """Closes sessions that were idle for so many seconds; with 0 all, and for good. Says whether some are left."""
         limit = time.monotonic() - idle
-        with self._lock:
-            self._closed = self._closed or not idle
-            old = [session for session, since in self._idle if since <= limit]
-            self._idle = [item for item in self._idle if item[1] > limit]
+        shared = self._shared
+        with shared.lock:
+            shared.closed = shared.closed or not idle
+            old = [session for session, since in shared.idle if since <= limit]
+            shared.idle = [item for item in shared.idle if item[1] > limit]
         for session in old:
             session.close()
-        return bool(self._idle)
+        return bool(shared.idle)
 
     def _reused(self) -> Session | None:
         """The session that was used last, if it lives."""
         while True:
-            with self._lock:
-                if not self._idle:
+            with self._shared.lock:
+                if not self._shared.idle:
                     return None
-                session, _since = self._idle.pop()
+                session, _since = self._shared.idle.pop()
             if session.alive():
                 return session
             session.close()
@@ -114,10 +133,10 @@ class Pools:
         self._timer: threading.Timer | None = None
 
     def of(self, target: Target) -> Pool:
-        """The pool of a database."""
+        """The pool of a database, for the target's persona."""
         with self._lock:
             self._watch()
-            return self._pools.setdefault(target, Pool(target, self._size))
+            return self._pools.setdefault(target, Pool(target, self._size)).seen_as(target)
 
     def doubt(self, target: Target) -> None:
         """Remembers that a database just failed somebody."""

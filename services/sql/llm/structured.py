@@ -12,9 +12,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from services.mesh import telemetry
+from services.mesh import telemetry, usage
 from services.mesh.provider_errors import UpstreamRejected
 from services.mesh.providers import Providers, UpstreamRequest
+from services.mesh.usage import Unit
 from services.sql.errors import EngineFailed
 from services.sql.llm.prompt import SHAPE, tokens_of
 
@@ -73,7 +74,9 @@ class Writer:
                 log.info("language model refused a form", form=way.value, said=error.message)
                 continue
             self._way = way
-            return _read(answer, messages)
+            written = _read(answer, messages)
+            usage.add(Unit.TOKENS, written.tokens, self._model)
+            return written
         self._way = None
         raise EngineFailed("The language model's provider rejected the request.", retry_after=None)
 
@@ -98,8 +101,8 @@ def _read(answer: bytes, messages: list[dict[str, str]]) -> Written:
         text = str(calls[0]["function"]["arguments"] if calls else message.get("content") or "")
     except (LookupError, TypeError, AttributeError):
         raise EngineFailed("The language model's provider answered with something that is not its protocol.") from None
-    usage = data.get("usage")
-    total = usage.get("total_tokens") if isinstance(usage, dict) else None
+    said = data.get("usage")
+    total = said.get("total_tokens") if isinstance(said, dict) else None
     if not isinstance(total, int) or total <= 0:
         total = sum(tokens_of(item["content"]) for item in messages) + tokens_of(text)
     return Written(parse(text[:MAX_TEXT]), total)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from sqlglot import exp
 
 from services.sql.drivers.driver import Session, rows
-from services.sql.errors import SqlFailed, SqlTimeout
+from services.sql.errors import NotOpen, SqlFailed, SqlTimeout
 from services.sql.language.words import lemma, split_name
 from services.sql.schema import Column, Dialect, ForeignKey, Kind, Schema, Table
 from services.sql.schemas.sampling import Budget
@@ -125,7 +125,7 @@ def _holds(session: Session, table: Table, key: ForeignKey, dialect: Dialect, bu
         return False
     try:
         found = rows(session, query.sql(dialect.value), min(SECONDS, budget.seconds), 1)
-    except (SqlFailed, SqlTimeout):
+    except (SqlFailed, SqlTimeout, NotOpen):
         return False
     count, matched, different = found[0]
     return bool(0 < count == matched == different)

@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from services.mesh import telemetry
 from services.sql.drivers.driver import Described, Session, rows
-from services.sql.errors import SqlFailed, SqlTimeout
+from services.sql.errors import NotOpen, SqlFailed, SqlTimeout
 from services.sql.schema import Column, Dialect, Kind, Table
 
 log = telemetry.get_logger(__name__)
@@ -118,8 +118,8 @@ class _Sampler:
             self._slow = True
             log.info("table is too slow to sample", seconds=self._seconds)
             return []
-        except SqlFailed as error:
-            # A view of tables that are gone, a foreign table whose server is away, a type without equality.
+        except (SqlFailed, NotOpen) as error:
+            # A view of tables that are gone or not open, a foreign table whose server is away, a type without equality.
             log.info("table cannot be sampled", error=type(error).__name__)
             return []
         finally:

@@ -24,12 +24,13 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from parley.options.v1 import options_pb2 as parley_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eparley/identity/v1/audit.proto\x12\x12parley.identity.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fparley/options/v1/options.proto\"\xbf\x02\n\nAuditEntry\x12\x16\n\x06number\x18\x01 \x01(\x03R\x06number\x12.\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12\x14\n\x05\x61\x63tor\x18\x03 \x01(\tR\x05\x61\x63tor\x12\x17\n\x07\x61pi_key\x18\x04 \x01(\tR\x06\x61piKey\x12\x16\n\x06\x61\x63tion\x18\x05 \x01(\tR\x06\x61\x63tion\x12\x1a\n\x08resource\x18\x06 \x01(\tR\x08resource\x12\x35\n\x07outcome\x18\x07 \x01(\x0e\x32\x1b.parley.identity.v1.OutcomeR\x07outcome\x12\x18\n\x07\x61\x64\x64ress\x18\x08 \x01(\tR\x07\x61\x64\x64ress\x12\x1d\n\nrequest_id\x18\t \x01(\tR\trequestId\x12\x16\n\x06\x64\x65tail\x18\n \x01(\tR\x06\x64\x65tail\"\xcb\x02\n\x0b\x41uditFilter\x12\x41\n\x05\x61\x63tor\x18\x01 \x01(\tB+\xbaH(r&2$^(users/[a-z0-9][a-z0-9._-]{0,62})?$R\x05\x61\x63tor\x12 \n\x06\x61\x63tion\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x06\x61\x63tion\x12$\n\x08resource\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xac\x02R\x08resource\x12?\n\x07outcome\x18\x04 \x01(\x0e\x32\x1b.parley.identity.v1.OutcomeB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x07outcome\x12\x39\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\"\xa4\x01\n\x17ListAuditEntriesRequest\x12\x37\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1f.parley.identity.v1.AuditFilterR\x06\x66ilter\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\"\x87\x01\n\x18ListAuditEntriesResponse\x12\x43\n\raudit_entries\x18\x01 \x03(\x0b\x32\x1e.parley.identity.v1.AuditEntryR\x0c\x61uditEntries\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"T\n\x19\x45xportAuditEntriesRequest\x12\x37\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1f.parley.identity.v1.AuditFilterR\x06\x66ilter\"F\n\x1a\x45xportAuditEntriesResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody*]\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x10\n\x0cOUTCOME_DONE\x10\x01\x12\x13\n\x0fOUTCOME_ALLOWED\x10\x02\x12\x12\n\x0eOUTCOME_DENIED\x10\x03\x32\xe3\x02\n\x0c\x41uditService\x12\x9c\x01\n\x10ListAuditEntries\x12+.parley.identity.v1.ListAuditEntriesRequest\x1a,.parley.identity.v1.ListAuditEntriesResponse\"-\xba\xe2\x18\r\n\x0b\x61udit:admin\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/auditEntries\x12\xb3\x01\n\x12\x45xportAuditEntries\x12-.parley.identity.v1.ExportAuditEntriesRequest\x1a..parley.identity.v1.ExportAuditEntriesResponse\"<\xba\xe2\x18\x0f\n\x0b\x61udit:admin(\x01\x82\xd3\xe4\x93\x02#\x12\x1b/api/v1/auditEntries:exportb\x04\x62ody0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eparley/identity/v1/audit.proto\x12\x12parley.identity.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fparley/options/v1/options.proto\"\xbf\x02\n\nAuditEntry\x12\x16\n\x06number\x18\x01 \x01(\x03R\x06number\x12.\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12\x14\n\x05\x61\x63tor\x18\x03 \x01(\tR\x05\x61\x63tor\x12\x17\n\x07\x61pi_key\x18\x04 \x01(\tR\x06\x61piKey\x12\x16\n\x06\x61\x63tion\x18\x05 \x01(\tR\x06\x61\x63tion\x12\x1a\n\x08resource\x18\x06 \x01(\tR\x08resource\x12\x35\n\x07outcome\x18\x07 \x01(\x0e\x32\x1b.parley.identity.v1.OutcomeR\x07outcome\x12\x18\n\x07\x61\x64\x64ress\x18\x08 \x01(\tR\x07\x61\x64\x64ress\x12\x1d\n\nrequest_id\x18\t \x01(\tR\trequestId\x12\x16\n\x06\x64\x65tail\x18\n \x01(\tR\x06\x64\x65tail\"\xcb\x02\n\x0b\x41uditFilter\x12\x41\n\x05\x61\x63tor\x18\x01 \x01(\tB+\xbaH(r&2$^(users/[a-z0-9][a-z0-9._-]{0,62})?$R\x05\x61\x63tor\x12 \n\x06\x61\x63tion\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x06\x61\x63tion\x12$\n\x08resource\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xac\x02R\x08resource\x12?\n\x07outcome\x18\x04 \x01(\x0e\x32\x1b.parley.identity.v1.OutcomeB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x07outcome\x12\x39\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\"\xa4\x01\n\x17ListAuditEntriesRequest\x12\x37\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1f.parley.identity.v1.AuditFilterR\x06\x66ilter\x12\'\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\"\x87\x01\n\x18ListAuditEntriesResponse\x12\x43\n\raudit_entries\x18\x01 \x03(\x0b\x32\x1e.parley.identity.v1.AuditEntryR\x0c\x61uditEntries\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"T\n\x19\x45xportAuditEntriesRequest\x12\x37\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1f.parley.identity.v1.AuditFilterR\x06\x66ilter\"F\n\x1a\x45xportAuditEntriesResponse\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyR\x04\x62ody\"\xba\x02\n\x03\x41\x63t\x12(\n\x07subject\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x03\x18\x82\x01R\x07subject\x12 \n\x07\x61pi_key\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18 R\x06\x61piKey\x12&\n\x06method\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x03\x18\xc8\x01R\x06method\x12$\n\x08resource\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xac\x02R\x08resource\x12\x1d\n\x04\x63ode\x18\x05 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x10(\x00R\x04\x63ode\x12!\n\x07\x61\x64\x64ress\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x07\x61\x64\x64ress\x12\'\n\nrequest_id\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\trequestId\x12.\n\x04time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\"w\n\x11RecordActsRequest\x12\x38\n\x04\x61\x63ts\x18\x01 \x03(\x0b\x32\x17.parley.identity.v1.ActB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x04\x61\x63ts\x12(\n\x08\x62\x61tch_id\x18\x02 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x10\x18@R\x07\x62\x61tchId\"\x14\n\x12RecordActsResponse*q\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x10\n\x0cOUTCOME_DONE\x10\x01\x12\x13\n\x0fOUTCOME_ALLOWED\x10\x02\x12\x12\n\x0eOUTCOME_DENIED\x10\x03\x12\x12\n\x0eOUTCOME_FAILED\x10\x04\x32\xc8\x03\n\x0c\x41uditService\x12\x9c\x01\n\x10ListAuditEntries\x12+.parley.identity.v1.ListAuditEntriesRequest\x1a,.parley.identity.v1.ListAuditEntriesResponse\"-\xba\xe2\x18\r\n\x0b\x61udit:admin\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/auditEntries\x12\xb3\x01\n\x12\x45xportAuditEntries\x12-.parley.identity.v1.ExportAuditEntriesRequest\x1a..parley.identity.v1.ExportAuditEntriesResponse\"<\xba\xe2\x18\x0f\n\x0b\x61udit:admin(\x01\x82\xd3\xe4\x93\x02#\x12\x1b/api/v1/auditEntries:exportb\x04\x62ody0\x01\x12\x63\n\nRecordActs\x12%.parley.identity.v1.RecordActsRequest\x1a&.parley.identity.v1.RecordActsResponse\"\x06\xba\xe2\x18\x02 \x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,24 +49,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
   _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_ACT'].fields_by_name['subject']._loaded_options = None
+  _globals['_ACT'].fields_by_name['subject']._serialized_options = b'\342A\001\002\272H\007r\005\020\003\030\202\001'
+  _globals['_ACT'].fields_by_name['api_key']._loaded_options = None
+  _globals['_ACT'].fields_by_name['api_key']._serialized_options = b'\272H\004r\002\030 '
+  _globals['_ACT'].fields_by_name['method']._loaded_options = None
+  _globals['_ACT'].fields_by_name['method']._serialized_options = b'\342A\001\002\272H\007r\005\020\003\030\310\001'
+  _globals['_ACT'].fields_by_name['resource']._loaded_options = None
+  _globals['_ACT'].fields_by_name['resource']._serialized_options = b'\272H\005r\003\030\254\002'
+  _globals['_ACT'].fields_by_name['code']._loaded_options = None
+  _globals['_ACT'].fields_by_name['code']._serialized_options = b'\272H\006\032\004\030\020(\000'
+  _globals['_ACT'].fields_by_name['address']._loaded_options = None
+  _globals['_ACT'].fields_by_name['address']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_ACT'].fields_by_name['request_id']._loaded_options = None
+  _globals['_ACT'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_RECORDACTSREQUEST'].fields_by_name['acts']._loaded_options = None
+  _globals['_RECORDACTSREQUEST'].fields_by_name['acts']._serialized_options = b'\272H\010\222\001\005\010\001\020\350\007'
+  _globals['_RECORDACTSREQUEST'].fields_by_name['batch_id']._loaded_options = None
+  _globals['_RECORDACTSREQUEST'].fields_by_name['batch_id']._serialized_options = b'\342A\001\002\272H\006r\004\020\020\030@'
   _globals['_AUDITSERVICE'].methods_by_name['ListAuditEntries']._loaded_options = None
   _globals['_AUDITSERVICE'].methods_by_name['ListAuditEntries']._serialized_options = b'\272\342\030\r\n\013audit:admin\202\323\344\223\002\026\022\024/api/v1/auditEntries'
   _globals['_AUDITSERVICE'].methods_by_name['ExportAuditEntries']._loaded_options = None
   _globals['_AUDITSERVICE'].methods_by_name['ExportAuditEntries']._serialized_options = b'\272\342\030\017\n\013audit:admin(\001\202\323\344\223\002#\022\033/api/v1/auditEntries:exportb\004body'
-  _globals['_OUTCOME']._serialized_start=1325
-  _globals['_OUTCOME']._serialized_end=1418
-  _globals['_AUDITENTRY']._serialized_start=207
-  _globals['_AUDITENTRY']._serialized_end=526
-  _globals['_AUDITFILTER']._serialized_start=529
-  _globals['_AUDITFILTER']._serialized_end=860
-  _globals['_LISTAUDITENTRIESREQUEST']._serialized_start=863
-  _globals['_LISTAUDITENTRIESREQUEST']._serialized_end=1027
-  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_start=1030
-  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_end=1165
-  _globals['_EXPORTAUDITENTRIESREQUEST']._serialized_start=1167
-  _globals['_EXPORTAUDITENTRIESREQUEST']._serialized_end=1251
-  _globals['_EXPORTAUDITENTRIESRESPONSE']._serialized_start=1253
-  _globals['_EXPORTAUDITENTRIESRESPONSE']._serialized_end=1323
-  _globals['_AUDITSERVICE']._serialized_start=1421
-  _globals['_AUDITSERVICE']._serialized_end=1776
+  _globals['_AUDITSERVICE'].methods_by_name['RecordActs']._loaded_options = None
+  _globals['_AUDITSERVICE'].methods_by_name['RecordActs']._serialized_options = b'\272\342\030\002 \001'
+  _globals['_OUTCOME']._serialized_start=1818
+  _globals['_OUTCOME']._serialized_end=1931
+  _globals['_AUDITENTRY']._serialized_start=240
+  _globals['_AUDITENTRY']._serialized_end=559
+  _globals['_AUDITFILTER']._serialized_start=562
+  _globals['_AUDITFILTER']._serialized_end=893
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_start=896
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_end=1060
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_start=1063
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_end=1198
+  _globals['_EXPORTAUDITENTRIESREQUEST']._serialized_start=1200
+  _globals['_EXPORTAUDITENTRIESREQUEST']._serialized_end=1284
+  _globals['_EXPORTAUDITENTRIESRESPONSE']._serialized_start=1286
+  _globals['_EXPORTAUDITENTRIESRESPONSE']._serialized_end=1356
+  _globals['_ACT']._serialized_start=1359
+  _globals['_ACT']._serialized_end=1673
+  _globals['_RECORDACTSREQUEST']._serialized_start=1675
+  _globals['_RECORDACTSREQUEST']._serialized_end=1794
+  _globals['_RECORDACTSRESPONSE']._serialized_start=1796
+  _globals['_RECORDACTSRESPONSE']._serialized_end=1816
+  _globals['_AUDITSERVICE']._serialized_start=1934
+  _globals['_AUDITSERVICE']._serialized_end=2390
 # @@protoc_insertion_point(module_scope)

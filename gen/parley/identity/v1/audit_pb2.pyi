@@ -2,6 +2,7 @@ import datetime
 
 from buf.validate import validate_pb2 as _validate_pb2
 from google.api import annotations_pb2 as _annotations_pb2
+from google.api import field_behavior_pb2 as _field_behavior_pb2
 from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from parley.options.v1 import options_pb2 as _options_pb2
@@ -20,10 +21,12 @@ class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OUTCOME_DONE: _ClassVar[Outcome]
     OUTCOME_ALLOWED: _ClassVar[Outcome]
     OUTCOME_DENIED: _ClassVar[Outcome]
+    OUTCOME_FAILED: _ClassVar[Outcome]
 OUTCOME_UNSPECIFIED: Outcome
 OUTCOME_DONE: Outcome
 OUTCOME_ALLOWED: Outcome
 OUTCOME_DENIED: Outcome
+OUTCOME_FAILED: Outcome
 
 class AuditEntry(_message.Message):
     __slots__ = ("number", "time", "actor", "api_key", "action", "resource", "outcome", "address", "request_id", "detail")
@@ -94,3 +97,35 @@ class ExportAuditEntriesResponse(_message.Message):
     BODY_FIELD_NUMBER: _ClassVar[int]
     body: _httpbody_pb2.HttpBody
     def __init__(self, body: _Optional[_Union[_httpbody_pb2.HttpBody, _Mapping]] = ...) -> None: ...
+
+class Act(_message.Message):
+    __slots__ = ("subject", "api_key", "method", "resource", "code", "address", "request_id", "time")
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    API_KEY_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    subject: str
+    api_key: str
+    method: str
+    resource: str
+    code: int
+    address: str
+    request_id: str
+    time: _timestamp_pb2.Timestamp
+    def __init__(self, subject: _Optional[str] = ..., api_key: _Optional[str] = ..., method: _Optional[str] = ..., resource: _Optional[str] = ..., code: _Optional[int] = ..., address: _Optional[str] = ..., request_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class RecordActsRequest(_message.Message):
+    __slots__ = ("acts", "batch_id")
+    ACTS_FIELD_NUMBER: _ClassVar[int]
+    BATCH_ID_FIELD_NUMBER: _ClassVar[int]
+    acts: _containers.RepeatedCompositeFieldContainer[Act]
+    batch_id: str
+    def __init__(self, acts: _Optional[_Iterable[_Union[Act, _Mapping]]] = ..., batch_id: _Optional[str] = ...) -> None: ...
+
+class RecordActsResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

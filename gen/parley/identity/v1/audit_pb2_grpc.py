@@ -45,6 +45,11 @@ class AuditServiceStub:
                 request_serializer=parley_dot_identity_dot_v1_dot_audit__pb2.ExportAuditEntriesRequest.SerializeToString,
                 response_deserializer=parley_dot_identity_dot_v1_dot_audit__pb2.ExportAuditEntriesResponse.FromString,
                 _registered_method=True)
+        self.RecordActs = channel.unary_unary(
+                '/parley.identity.v1.AuditService/RecordActs',
+                request_serializer=parley_dot_identity_dot_v1_dot_audit__pb2.RecordActsRequest.SerializeToString,
+                response_deserializer=parley_dot_identity_dot_v1_dot_audit__pb2.RecordActsResponse.FromString,
+                _registered_method=True)
 
 
 class AuditServiceServicer:
@@ -65,6 +70,14 @@ class AuditServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordActs(self, request, context):
+        """Adds what callers did and how it ended. Services call it, beside their work and in batches; it is not offered over
+        REST.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +90,11 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.ExportAuditEntries,
                     request_deserializer=parley_dot_identity_dot_v1_dot_audit__pb2.ExportAuditEntriesRequest.FromString,
                     response_serializer=parley_dot_identity_dot_v1_dot_audit__pb2.ExportAuditEntriesResponse.SerializeToString,
+            ),
+            'RecordActs': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordActs,
+                    request_deserializer=parley_dot_identity_dot_v1_dot_audit__pb2.RecordActsRequest.FromString,
+                    response_serializer=parley_dot_identity_dot_v1_dot_audit__pb2.RecordActsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +152,33 @@ class AuditService:
             '/parley.identity.v1.AuditService/ExportAuditEntries',
             parley_dot_identity_dot_v1_dot_audit__pb2.ExportAuditEntriesRequest.SerializeToString,
             parley_dot_identity_dot_v1_dot_audit__pb2.ExportAuditEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordActs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parley.identity.v1.AuditService/RecordActs',
+            parley_dot_identity_dot_v1_dot_audit__pb2.RecordActsRequest.SerializeToString,
+            parley_dot_identity_dot_v1_dot_audit__pb2.RecordActsResponse.FromString,
             options,
             channel_credentials,
             insecure,

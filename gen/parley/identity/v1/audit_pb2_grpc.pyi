@@ -37,6 +37,10 @@ class AuditServiceStub:
     """Lists entries, the newest first."""
     ExportAuditEntries: _grpc.UnaryStreamMultiCallable[_audit_pb2.ExportAuditEntriesRequest, _audit_pb2.ExportAuditEntriesResponse]
     """Gives all entries that a filter lets through as lines of JSON, the oldest first."""
+    RecordActs: _grpc.UnaryUnaryMultiCallable[_audit_pb2.RecordActsRequest, _audit_pb2.RecordActsResponse]
+    """Adds what callers did and how it ended. Services call it, beside their work and in batches; it is not offered over
+    REST.
+    """
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
@@ -47,6 +51,10 @@ class AuditServiceAsyncStub(AuditServiceStub):
     """Lists entries, the newest first."""
     ExportAuditEntries: _aio.UnaryStreamMultiCallable[_audit_pb2.ExportAuditEntriesRequest, _audit_pb2.ExportAuditEntriesResponse]  # type: ignore[assignment]
     """Gives all entries that a filter lets through as lines of JSON, the oldest first."""
+    RecordActs: _aio.UnaryUnaryMultiCallable[_audit_pb2.RecordActsRequest, _audit_pb2.RecordActsResponse]  # type: ignore[assignment]
+    """Adds what callers did and how it ended. Services call it, beside their work and in batches; it is not offered over
+    REST.
+    """
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     """Reads the audit log of the caller's organisation. Nobody can change it: the database itself refuses."""
@@ -66,5 +74,15 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_audit_pb2.ExportAuditEntriesResponse], _abc.AsyncIterator[_audit_pb2.ExportAuditEntriesResponse]]:
         """Gives all entries that a filter lets through as lines of JSON, the oldest first."""
+
+    @_abc_1.abstractmethod
+    def RecordActs(
+        self,
+        request: _audit_pb2.RecordActsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_pb2.RecordActsResponse, _abc.Awaitable[_audit_pb2.RecordActsResponse]]:
+        """Adds what callers did and how it ended. Services call it, beside their work and in batches; it is not offered over
+        REST.
+        """
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,50 @@
+"""Another organisation's things, named in every request that names one: they do not exist for anybody else."""
+
+from __future__ import annotations
+
+import re
+
+import grpc
+import pytest
+
+from tests.security.belongings import ABSENT, ELSEWHERE, OWNER, REQUESTS, filled, make, naming
+from tests.security.conftest import Mesh
+
+PERSONAL = re.compile(r"(Transcription|Chat|Image)Service\.")
+"""Services whose things belong to the user who made them, not to the whole organisation."""
+
+
+@pytest.fixture(scope="module")
+def belongings(mesh: Mesh) -> dict[str, str]:
+    """What the owner made."""
+    return make(mesh, "ours")
+
+
+def test_every_request_that_names_a_thing_is_here() -> None:
+    assert sorted({*REQUESTS, *ELSEWHERE}) == sorted(naming())
+
+
+@pytest.mark.parametrize("method", REQUESTS)
+def test_another_organisation_cannot_tell_it_from_nothing(mesh: Mesh, belongings: dict[str, str], method: str) -> None:
+    theirs = mesh.call(method, "rival", **filled(REQUESTS[method], belongings))
+    nothing = mesh.call(method, "rival", **filled(REQUESTS[method], ABSENT))
+    assert theirs.code == nothing.code == grpc.StatusCode.NOT_FOUND, theirs.message
+    said = theirs.message
+    for kind, name in belongings.items():
+        said = said.replace(name, ABSENT[kind])
+    assert said == nothing.message
+
+
+@pytest.mark.parametrize("method", [method for method in REQUESTS if PERSONAL.match(method)])
+def test_a_colleague_cannot_tell_it_from_nothing(mesh: Mesh, belongings: dict[str, str], method: str) -> None:
+    request = filled(REQUESTS[method], belongings)
+    if method == "ChatService.CreateConversation":
+        pytest.skip("names a database, which is the organisation's")
+    assert mesh.call(method, "operator", **request).code == grpc.StatusCode.NOT_FOUND
+
+
+@pytest.mark.parametrize("method", REQUESTS)
+def test_its_owner_may_do_what_the_others_may_not(mesh: Mesh, belongings: dict[str, str], method: str) -> None:
+    # After the others: some of these end the thing. Whoever was refused above has changed nothing.
+    answer = mesh.call(method, OWNER, **filled(REQUESTS[method], belongings))
+    assert answer.code in {grpc.StatusCode.OK, grpc.StatusCode.FAILED_PRECONDITION}, answer.message
