@@ -14,7 +14,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf import descriptor_pb2 as pb
@@ -59,10 +59,18 @@ SCHEMES: Json = {
     "basic": {"type": "http", "scheme": "basic", "description": "An API key as the password; any user."},
 }
 REFUSALS = {
+    "400": ("Invalid", "A field does not fit, which `details` name, or the thing is not in a state for this.", ()),
     "401": ("NotAuthenticated", "There is no credential, or it is not valid.", ("WWW-Authenticate",)),
     "403": ("NotAllowed", "The credential does not have the scope, or its user not the right.", ()),
+    "404": ("NotFound", "There is no such thing, or it is somebody else's.", ()),
+    "409": ("Conflict", "There is one of that name, or it was changed meanwhile.", ()),
+    "413": ("TooLarge", "The request is larger than the gateway takes.", ()),
     "429": ("TooMany", "A limit is used up: of the caller's tier, or of the address's requests.", ("Retry-After",)),
+    "431": ("HeadersTooLarge", "The path with its query and the headers are larger than the gateway takes.", ()),
+    "500": ("Failed", "A fault of the server; the message holds the id that it is logged under.", ()),
+    "501": ("NotOffered", "This deployment does not have what that needs.", ()),
     "503": ("Unavailable", "What answers, or decides who may ask, cannot be reached now.", ("Retry-After",)),
+    "504": ("TooSlow", "It took longer than it may.", ()),
 }
 """Answers that every operation may have: their names, what they mean, the headers that say what would help."""
 FIELD, NESTED, ENUM, METHOD, VALUE = 2, 3, 5, 2, 2  # field numbers that make up source paths
@@ -167,10 +175,7 @@ class Document:
             "components": {
                 "securitySchemes": SCHEMES,
                 "schemas": dict(sorted(self._schemas.items())),
-                "responses": {
-                    "Error": _response("It failed; `details` hold an ErrorInfo with the reason.", error),
-                    **{name: _response(text, error, headers) for name, text, headers in REFUSALS.values()},
-                },
+                "responses": {name: _response(text, error, headers) for name, text, headers in REFUSALS.values()},
             },
         }
 
@@ -185,7 +190,7 @@ class Document:
             yield path, verb, self._operation(service, method, rule, bound)
 
     def _operation(
-        self, service: pb.ServiceDescriptorProto, method: pb.MethodDescriptorProto, rule: Any, bound: dict[str, str]
+        self, service: pb.ServiceDescriptorProto, method: pb.MethodDescriptorProto, rule: Any, bound: dict[str, Part]
     ) -> Json:
         """The operation of an RPC."""
         body = rule.body
@@ -199,11 +204,13 @@ class Document:
             "summary": re.split(r"(?<=[.!?:]) ", comment)[0].rstrip(".:"),
             "description": comment,
             "tags": [service.name],
-            "parameters": [*self._path_parameters(bound), *self._query(method.input_type, body, bound)],
+            "parameters": [
+                *self._path_parameters(method.input_type, bound),
+                *self._query(method.input_type, body, bound),
+            ],
             "responses": {
                 "200": self._answer(method, rule.response_body),
                 **{status: {"$ref": f"#/components/responses/{name}"} for status, (name, *_) in REFUSALS.items()},
-                "default": {"$ref": "#/components/responses/Error"},
             },
         }
         if access.public:
@@ -223,18 +230,30 @@ class Document:
         text = "JSON objects, one a line." if method.server_streaming else "It worked."
         return {"description": text, "content": {kind: {"schema": self._reference(method.output_type)}}}
 
-    def _path_parameters(self, bound: dict[str, str]) -> Iterator[Json]:
+    def _path_parameters(self, type_name: str, bound: dict[str, Part]) -> Iterator[Json]:
         """The parameters of a path."""
-        for name in bound:
-            text = f"The id of the {name}: the last part of its resource name."
-            yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}, "description": text}
+        for name, part in bound.items():
+            schema = {"type": "string", "pattern": self._segment(type_name, part)}
+            text = f"The id of the {name}: the part of its resource name after `{name}s/`."
+            yield {"name": name, "in": "path", "required": True, "schema": schema, "description": text}
 
-    def _query(self, type_name: str, body: str, bound: dict[str, str]) -> Iterator[Json]:
+    def _segment(self, type_name: str, part: Part) -> str:
+        """What a part of a resource name looks like, by the pattern of the field that holds the whole name."""
+        *outer, last = part.field.split(".")
+        for name in outer:
+            [type_name] = [field.type_name for field in self._contracts.messages[type_name].field if field.name == name]
+        [field] = [field for field in self._contracts.messages[type_name].field if field.name == last]
+        # validate.proto is an edition file, whose extensions the stubs type wrongly.
+        rules: Any = field.options.Extensions[validate_pb2.field]  # type: ignore[index]
+        parts = rules.string.pattern.removeprefix("^").removesuffix("$").split("/")
+        return f"^{parts[part.place]}$" if len(parts) > part.place else "^[^/]+$"
+
+    def _query(self, type_name: str, body: str, bound: dict[str, Part]) -> Iterator[Json]:
         """The fields of a request that travel in the query: those that neither the path nor the body takes."""
         if body == "*":
             return
         for field in self._contracts.messages[type_name].field:
-            if field.name == body or field.name in bound.values() or field.name in _roots(bound):
+            if field.name == body or field.name in _roots(bound):
                 continue
             schema = self._field(type_name, field)
             name = camel(field.name)
@@ -245,7 +264,7 @@ class Document:
             description = schema.pop("description", self._contracts.comments[f"{type_name}.{field.name}"])
             yield {"name": name, "in": "query", "required": required, "schema": schema, "description": description}
 
-    def _body(self, type_name: str, body: str, bound: dict[str, str]) -> Json:
+    def _body(self, type_name: str, body: str, bound: dict[str, Part]) -> Json:
         """The schema of a request's body."""
         message = self._contracts.messages[type_name]
         if body != "*":
@@ -325,25 +344,37 @@ def _bounds(rules: Any) -> Json:
     return {names[field.name]: value for field, value in bounds.ListFields() if field.name in names}
 
 
-def _path(template: str) -> tuple[str, dict[str, str]]:
-    """The OpenAPI path of a google.api.http template, and the field that each of its parameters fills.
+class Part(NamedTuple):
+    """The part of a resource name that a parameter of a path is."""
 
-    `/x/{name=things/*}` is `/x/things/{thing}` with `{"thing": "name"}`.
+    field: str
+    """Of the request, that holds the name: `name`, `conversation.name`."""
+    place: int
+    """Counted from 0: 1 is the `*` of `databases/*`."""
+
+
+def _path(template: str) -> tuple[str, dict[str, Part]]:
+    """The OpenAPI path of a google.api.http template, and what each of its parameters fills.
+
+    `/x/{name=things/*}` is `/x/things/{thing}` with the `thing` as part 1 of `name`.
     """
-    bound: dict[str, str] = {}
+    bound: dict[str, Part] = {}
 
     def replace(match: re.Match[str]) -> str:
-        field, pattern = match[1], match[2] or "*"
-        parameter = pattern.split("/")[0].rstrip("s") if "/" in pattern else field
-        bound[parameter] = field
-        return pattern.replace("**", "*").replace("*", f"{{{parameter}}}")
+        field, parts = match[1], (match[2] or "*").split("/")
+        for place, part in enumerate(parts):
+            if part.startswith("*"):
+                parameter = parts[place - 1].rstrip("s") if place else field
+                bound[parameter] = Part(field, place)
+                parts[place] = f"{{{parameter}}}"
+        return "/".join(parts)
 
     return re.sub(r"\{([\w.]+)(?:=([^}]*))?\}", replace, template), bound
 
 
-def _roots(bound: dict[str, str]) -> set[str]:
+def _roots(bound: dict[str, Part]) -> set[str]:
     """The request's own fields that the path fills; one filled in part (`conversation.name`) is not among them."""
-    return {field for field in bound.values() if "." not in field}
+    return {part.field for part in bound.values() if "." not in part.field}
 
 
 def render() -> str:

@@ -35,6 +35,8 @@ def listener(settings: GatewaySettings) -> dict[str, str]:
         lines["requests_per_second"] = (
             f"token_bucket: {{ max_tokens: {2 * rate}, tokens_per_fill: {rate}, fill_interval: 1s }}"
         )
+    if settings.otlp_endpoint:
+        lines["tracing"] = f"tracing: {json.dumps(_tracing())}\n{14 * ' '}generate_request_id: true"
     if settings.trusted_hops:
         lines["trusted_hops"] = f"xff_num_trusted_hops: {settings.trusted_hops}"
     if settings.issuer:
@@ -103,6 +105,16 @@ def secrets(settings: GatewaySettings) -> dict[str, str]:
         f"{name}.yaml": json.dumps({"resources": [{"@type": f"{TLS}Secret", "name": name, **secret}]}, indent=2) + "\n"
         for name, secret in found.items()
     }
+
+
+def _tracing() -> dict[str, Any]:
+    """What sends spans to the cluster `tracing`."""
+    tracer = {
+        "@type": "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig",
+        "service_name": "gateway",
+        "grpc_service": {"envoy_grpc": {"cluster_name": "tracing"}, "timeout": "1s"},
+    }
+    return {"provider": {"name": "envoy.tracers.opentelemetry", "typed_config": tracer}}
 
 
 def _secret(name: str) -> dict[str, Any]:

@@ -86,7 +86,16 @@ class Application:
         )
         identities = Identities(database, self.cache)
         issuers = {provider.issuer: provider.organisation for provider in settings.oidc_providers}
-        self.decision = Decision(identities, tokens, self._keys, self._limits, self._audit, Contracts(), issuers)
+        self.decision = Decision(
+            identities,
+            tokens,
+            self._keys,
+            self._limits,
+            self._audit,
+            Contracts(),
+            issuers,
+            settings.decision_seconds,
+        )
         callers = Callers(self.decision)
         self.bound = [
             servicer.bound(

@@ -91,6 +91,8 @@ class Allowed:
     method: str
     """Full name of the method that it is for."""
     remaining: Remaining | None = None
+    keep: float = 0.0
+    """Seconds for which the gateway need not ask again about the same request of the same caller."""
 
 
 class Decision:
@@ -104,6 +106,7 @@ class Decision:
         audit: Told of refusals, and of calls to methods that want it.
         methods: Knows the methods that there are.
         issuers: The organisation of each OpenID provider, by its issuer: whose people may come with its tokens.
+        keep_seconds: For how long an answer holds, where nothing is to be counted.
     """
 
     def __init__(
@@ -115,6 +118,7 @@ class Decision:
         audit: AuditLog,
         methods: Methods,
         issuers: Mapping[str, str],
+        keep_seconds: float = 0.0,
     ) -> None:
         self._identities = identities
         self._tokens = tokens
@@ -123,6 +127,7 @@ class Decision:
         self._audit = audit
         self._methods = methods
         self._issuers = issuers
+        self._keep_seconds = keep_seconds
 
     async def decide(self, attempt: Attempt) -> Allowed:
         """Lets a request pass.
@@ -149,7 +154,14 @@ class Decision:
         # Other services say themselves what became of a call (services/mesh/acts.py).
         if access.audited and access.method.startswith(OWN):
             self._note(identity, access, attempt, Outcome.ALLOWED)
-        return Allowed(identity, access.method, remaining)
+        return Allowed(identity, access.method, remaining, self._keep(access, identity))
+
+    def _keep(self, access: Access, identity: Identity) -> float:
+        """For how long the answer holds: not where calls are counted, written down, or looked at again by ourselves."""
+        if access.method.startswith(OWN) or not self._limits.unlimited(identity.tier, access.service):
+            return 0.0
+        left = self._keep_seconds if identity.expire_time is None else (identity.expire_time - now()) / 1e6
+        return max(0.0, min(self._keep_seconds, left))
 
     async def authenticate(self, headers: Mapping[str, str], vouched: Vouched | None = None) -> Identity:
         """Who a request is from.

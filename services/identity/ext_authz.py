@@ -104,6 +104,9 @@ def passed(allowed: Allowed, headers: Mapping[str, str], address: str) -> pb.Che
     answer.ok_response.headers.extend(_options(given.items()))
     answer.ok_response.headers_to_remove.extend([*forged, *(name for name in used_up if name in headers)])
     answer.ok_response.response_headers_to_add.extend(_options(_limit_headers(allowed.remaining)))
+    if allowed.keep:
+        # For gateway/decisions.lua, which does the same to the next such request.
+        answer.dynamic_metadata.update({"keep": allowed.keep, "headers": given})
     return answer
 
 

@@ -132,6 +132,11 @@ class Limits:
     def _items(self, tier: str) -> Mapping[str, RateLimitItem]:
         return self._tiers.get(tier or self._default, self._tiers[self._default])
 
+    def unlimited(self, tier: str, service: str) -> bool:
+        """Whether nothing of a call to a service is limited."""
+        items = self._items(tier)
+        return REQUESTS not in items and UNITS.get(service, "") not in items
+
     async def call(self, subject: str, tier: str, service: str) -> Remaining | None:
         """Counts a call; None where calls are not limited.
 

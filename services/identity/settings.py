@@ -109,6 +109,9 @@ class IdentitySettings(ServiceSettings):
     the same."""
     cache_entries: int = Field(default=200_000, ge=100)
     """How many identities are kept in memory; each takes about 2 KB."""
+    decision_seconds: float = Field(default=0.5, ge=0, le=1)
+    """For how long the gateway goes by an answer without asking again about the same request of the same caller, where
+    their tier limits nothing, in seconds. It adds to the time until a revoked key is out. 0: asks every time."""
     batch_seconds: float = Field(default=2.0, gt=0, le=60)
     """How often audit entries about calls, and when keys were last used, are written, in seconds."""
     redis_url: SecretStr = SecretStr("")

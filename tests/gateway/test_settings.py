@@ -111,6 +111,7 @@ def test_each_setting_changes_its_line_and_nothing_else(tmp_path: Path) -> None:
         (GatewaySettings(issuer="https://parley.example"), "listener.yaml", 2),
         (GatewaySettings(cors_origins=(r"https://a\.example",)), "listener.yaml", 2),
         (GatewaySettings(max_connections=7), "bootstrap.yaml", 2),
+        (GatewaySettings(otlp_endpoint="http://collector.example"), "listener.yaml", 1),
         (GatewaySettings(otlp_endpoint="http://collector.example"), "bootstrap.yaml", 2),
         (GatewaySettings(otlp_endpoint="http://collector.example"), "clusters.yaml", 2),
         # Who signs, and who is asked for: one line more, and one that differs.

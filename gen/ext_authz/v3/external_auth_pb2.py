@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n ext_authz/v3/external_auth.proto\x12\x15\x65nvoy.service.auth.v3\x1a\x17google/rpc/status.proto\"W\n\x0c\x43heckRequest\x12G\n\nattributes\x18\x01 \x01(\x0b\x32\'.envoy.service.auth.v3.AttributeContextR\nattributes\"\x9d\x04\n\x10\x41ttributeContext\x12\x44\n\x06source\x18\x01 \x01(\x0b\x32,.envoy.service.auth.v3.AttributeContext.PeerR\x06source\x12I\n\x07request\x18\x04 \x01(\x0b\x32/.envoy.service.auth.v3.AttributeContext.RequestR\x07request\x1a@\n\x04Peer\x12\x38\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x1e.envoy.service.auth.v3.AddressR\x07\x61\x64\x64ress\x1a\xe1\x01\n\x0bHttpRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06method\x18\x02 \x01(\tR\x06method\x12Z\n\x07headers\x18\x03 \x03(\x0b\x32@.envoy.service.auth.v3.AttributeContext.HttpRequest.HeadersEntryR\x07headers\x12\x12\n\x04path\x18\x04 \x01(\tR\x04path\x1a:\n\x0cHeadersEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x1aR\n\x07Request\x12G\n\x04http\x18\x02 \x01(\x0b\x32\x33.envoy.service.auth.v3.AttributeContext.HttpRequestR\x04http\"V\n\x07\x41\x64\x64ress\x12K\n\x0esocket_address\x18\x01 \x01(\x0b\x32$.envoy.service.auth.v3.SocketAddressR\rsocketAddress\"H\n\rSocketAddress\x12\x18\n\x07\x61\x64\x64ress\x18\x02 \x01(\tR\x07\x61\x64\x64ress\x12\x1d\n\nport_value\x18\x03 \x01(\rR\tportValue\"5\n\x0bHeaderValue\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value\"\xc1\x02\n\x11HeaderValueOption\x12:\n\x06header\x18\x01 \x01(\x0b\x32\".envoy.service.auth.v3.HeaderValueR\x06header\x12`\n\rappend_action\x18\x03 \x01(\x0e\x32;.envoy.service.auth.v3.HeaderValueOption.HeaderAppendActionR\x0c\x61ppendAction\x12(\n\x10keep_empty_value\x18\x04 \x01(\x08R\x0ekeepEmptyValue\"d\n\x12HeaderAppendAction\x12\x1b\n\x17\x41PPEND_IF_EXISTS_OR_ADD\x10\x00\x12\x11\n\rADD_IF_ABSENT\x10\x01\x12\x1e\n\x1aOVERWRITE_IF_EXISTS_OR_ADD\x10\x02\" \n\nHttpStatus\x12\x12\n\x04\x63ode\x18\x01 \x01(\x05R\x04\x63ode\"\xa7\x01\n\x12\x44\x65niedHttpResponse\x12\x39\n\x06status\x18\x01 \x01(\x0b\x32!.envoy.service.auth.v3.HttpStatusR\x06status\x12\x42\n\x07headers\x18\x02 \x03(\x0b\x32(.envoy.service.auth.v3.HeaderValueOptionR\x07headers\x12\x12\n\x04\x62ody\x18\x03 \x01(\tR\x04\x62ody\"\xe1\x01\n\x0eOkHttpResponse\x12\x42\n\x07headers\x18\x02 \x03(\x0b\x32(.envoy.service.auth.v3.HeaderValueOptionR\x07headers\x12*\n\x11headers_to_remove\x18\x05 \x03(\tR\x0fheadersToRemove\x12_\n\x17response_headers_to_add\x18\x06 \x03(\x0b\x32(.envoy.service.auth.v3.HeaderValueOptionR\x14responseHeadersToAdd\"\xec\x01\n\rCheckResponse\x12*\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.StatusR\x06status\x12T\n\x0f\x64\x65nied_response\x18\x02 \x01(\x0b\x32).envoy.service.auth.v3.DeniedHttpResponseH\x00R\x0e\x64\x65niedResponse\x12H\n\x0bok_response\x18\x03 \x01(\x0b\x32%.envoy.service.auth.v3.OkHttpResponseH\x00R\nokResponseB\x0f\n\rhttp_response2c\n\rAuthorization\x12R\n\x05\x43heck\x12#.envoy.service.auth.v3.CheckRequest\x1a$.envoy.service.auth.v3.CheckResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n ext_authz/v3/external_auth.proto\x12\x15\x65nvoy.service.auth.v3\x1a\x1cgoogle/protobuf/struct.proto\x1a\x17google/rpc/status.proto\"W\n\x0c\x43heckRequest\x12G\n\nattributes\x18\x01 \x01(\x0b\x32\'.envoy.service.auth.v3.AttributeContextR\nattributes\"\x9d\x04\n\x10\x41ttributeContext\x12\x44\n\x06source\x18\x01 \x01(\x0b\x32,.envoy.service.auth.v3.AttributeContext.PeerR\x06source\x12I\n\x07request\x18\x04 \x01(\x0b\x32/.envoy.service.auth.v3.AttributeContext.RequestR\x07request\x1a@\n\x04Peer\x12\x38\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x1e.envoy.service.auth.v3.AddressR\x07\x61\x64\x64ress\x1a\xe1\x01\n\x0bHttpRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06method\x18\x02 \x01(\tR\x06method\x12Z\n\x07headers\x18\x03 \x03(\x0b\x32@.envoy.service.auth.v3.AttributeContext.HttpRequest.HeadersEntryR\x07headers\x12\x12\n\x04path\x18\x04 \x01(\tR\x04path\x1a:\n\x0cHeadersEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x1aR\n\x07Request\x12G\n\x04http\x18\x02 \x01(\x0b\x32\x33.envoy.service.auth.v3.AttributeContext.HttpRequestR\x04http\"V\n\x07\x41\x64\x64ress\x12K\n\x0esocket_address\x18\x01 \x01(\x0b\x32$.envoy.service.auth.v3.SocketAddressR\rsocketAddress\"H\n\rSocketAddress\x12\x18\n\x07\x61\x64\x64ress\x18\x02 \x01(\tR\x07\x61\x64\x64ress\x12\x1d\n\nport_value\x18\x03 \x01(\rR\tportValue\"5\n\x0bHeaderValue\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value\"\xc1\x02\n\x11HeaderValueOption\x12:\n\x06header\x18\x01 \x01(\x0b\x32\".envoy.service.auth.v3.HeaderValueR\x06header\x12`\n\rappend_action\x18\x03 \x01(\x0e\x32;.envoy.service.auth.v3.HeaderValueOption.HeaderAppendActionR\x0c\x61ppendAction\x12(\n\x10keep_empty_value\x18\x04 \x01(\x08R\x0ekeepEmptyValue\"d\n\x12HeaderAppendAction\x12\x1b\n\x17\x41PPEND_IF_EXISTS_OR_ADD\x10\x00\x12\x11\n\rADD_IF_ABSENT\x10\x01\x12\x1e\n\x1aOVERWRITE_IF_EXISTS_OR_ADD\x10\x02\" \n\nHttpStatus\x12\x12\n\x04\x63ode\x18\x01 \x01(\x05R\x04\x63ode\"\xa7\x01\n\x12\x44\x65niedHttpResponse\x12\x39\n\x06status\x18\x01 \x01(\x0b\x32!.envoy.service.auth.v3.HttpStatusR\x06status\x12\x42\n\x07headers\x18\x02 \x03(\x0b\x32(.envoy.service.auth.v3.HeaderValueOptionR\x07headers\x12\x12\n\x04\x62ody\x18\x03 \x01(\tR\x04\x62ody\"\xe1\x01\n\x0eOkHttpResponse\x12\x42\n\x07headers\x18\x02 \x03(\x0b\x32(.envoy.service.auth.v3.HeaderValueOptionR\x07headers\x12*\n\x11headers_to_remove\x18\x05 \x03(\tR\x0fheadersToRemove\x12_\n\x17response_headers_to_add\x18\x06 \x03(\x0b\x32(.envoy.service.auth.v3.HeaderValueOptionR\x14responseHeadersToAdd\"\xb0\x02\n\rCheckResponse\x12*\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.StatusR\x06status\x12T\n\x0f\x64\x65nied_response\x18\x02 \x01(\x0b\x32).envoy.service.auth.v3.DeniedHttpResponseH\x00R\x0e\x64\x65niedResponse\x12H\n\x0bok_response\x18\x03 \x01(\x0b\x32%.envoy.service.auth.v3.OkHttpResponseH\x00R\nokResponse\x12\x42\n\x10\x64ynamic_metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructR\x0f\x64ynamicMetadataB\x0f\n\rhttp_response2c\n\rAuthorization\x12R\n\x05\x43heck\x12#.envoy.service.auth.v3.CheckRequest\x1a$.envoy.service.auth.v3.CheckResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,36 +35,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ATTRIBUTECONTEXT_HTTPREQUEST_HEADERSENTRY']._loaded_options = None
   _globals['_ATTRIBUTECONTEXT_HTTPREQUEST_HEADERSENTRY']._serialized_options = b'8\001'
-  _globals['_CHECKREQUEST']._serialized_start=84
-  _globals['_CHECKREQUEST']._serialized_end=171
-  _globals['_ATTRIBUTECONTEXT']._serialized_start=174
-  _globals['_ATTRIBUTECONTEXT']._serialized_end=715
-  _globals['_ATTRIBUTECONTEXT_PEER']._serialized_start=339
-  _globals['_ATTRIBUTECONTEXT_PEER']._serialized_end=403
-  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST']._serialized_start=406
-  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST']._serialized_end=631
-  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST_HEADERSENTRY']._serialized_start=573
-  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST_HEADERSENTRY']._serialized_end=631
-  _globals['_ATTRIBUTECONTEXT_REQUEST']._serialized_start=633
-  _globals['_ATTRIBUTECONTEXT_REQUEST']._serialized_end=715
-  _globals['_ADDRESS']._serialized_start=717
-  _globals['_ADDRESS']._serialized_end=803
-  _globals['_SOCKETADDRESS']._serialized_start=805
-  _globals['_SOCKETADDRESS']._serialized_end=877
-  _globals['_HEADERVALUE']._serialized_start=879
-  _globals['_HEADERVALUE']._serialized_end=932
-  _globals['_HEADERVALUEOPTION']._serialized_start=935
-  _globals['_HEADERVALUEOPTION']._serialized_end=1256
-  _globals['_HEADERVALUEOPTION_HEADERAPPENDACTION']._serialized_start=1156
-  _globals['_HEADERVALUEOPTION_HEADERAPPENDACTION']._serialized_end=1256
-  _globals['_HTTPSTATUS']._serialized_start=1258
-  _globals['_HTTPSTATUS']._serialized_end=1290
-  _globals['_DENIEDHTTPRESPONSE']._serialized_start=1293
-  _globals['_DENIEDHTTPRESPONSE']._serialized_end=1460
-  _globals['_OKHTTPRESPONSE']._serialized_start=1463
-  _globals['_OKHTTPRESPONSE']._serialized_end=1688
-  _globals['_CHECKRESPONSE']._serialized_start=1691
-  _globals['_CHECKRESPONSE']._serialized_end=1927
-  _globals['_AUTHORIZATION']._serialized_start=1929
-  _globals['_AUTHORIZATION']._serialized_end=2028
+  _globals['_CHECKREQUEST']._serialized_start=114
+  _globals['_CHECKREQUEST']._serialized_end=201
+  _globals['_ATTRIBUTECONTEXT']._serialized_start=204
+  _globals['_ATTRIBUTECONTEXT']._serialized_end=745
+  _globals['_ATTRIBUTECONTEXT_PEER']._serialized_start=369
+  _globals['_ATTRIBUTECONTEXT_PEER']._serialized_end=433
+  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST']._serialized_start=436
+  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST']._serialized_end=661
+  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST_HEADERSENTRY']._serialized_start=603
+  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST_HEADERSENTRY']._serialized_end=661
+  _globals['_ATTRIBUTECONTEXT_REQUEST']._serialized_start=663
+  _globals['_ATTRIBUTECONTEXT_REQUEST']._serialized_end=745
+  _globals['_ADDRESS']._serialized_start=747
+  _globals['_ADDRESS']._serialized_end=833
+  _globals['_SOCKETADDRESS']._serialized_start=835
+  _globals['_SOCKETADDRESS']._serialized_end=907
+  _globals['_HEADERVALUE']._serialized_start=909
+  _globals['_HEADERVALUE']._serialized_end=962
+  _globals['_HEADERVALUEOPTION']._serialized_start=965
+  _globals['_HEADERVALUEOPTION']._serialized_end=1286
+  _globals['_HEADERVALUEOPTION_HEADERAPPENDACTION']._serialized_start=1186
+  _globals['_HEADERVALUEOPTION_HEADERAPPENDACTION']._serialized_end=1286
+  _globals['_HTTPSTATUS']._serialized_start=1288
+  _globals['_HTTPSTATUS']._serialized_end=1320
+  _globals['_DENIEDHTTPRESPONSE']._serialized_start=1323
+  _globals['_DENIEDHTTPRESPONSE']._serialized_end=1490
+  _globals['_OKHTTPRESPONSE']._serialized_start=1493
+  _globals['_OKHTTPRESPONSE']._serialized_end=1718
+  _globals['_CHECKRESPONSE']._serialized_start=1721
+  _globals['_CHECKRESPONSE']._serialized_end=2025
+  _globals['_AUTHORIZATION']._serialized_start=2027
+  _globals['_AUTHORIZATION']._serialized_end=2126
 # @@protoc_insertion_point(module_scope)
