@@ -45,7 +45,7 @@ def test_many_of_the_same_are_asked_about_a_few_times(gateway: Gateway, stranger
 
 def test_nobody_gets_what_was_said_of_another(stranger: httpx.Client, gateway: Gateway, member: Member) -> None:
     other = Member(gateway, "chat")
-    ways = {
+    ways: dict[str, Callable[[], httpx.Response]] = {
         "lan": lambda: stranger.get(METADATA, headers=member.bearer),
         "binh": lambda: stranger.get(METADATA, headers={"x-api-key": other.key}),
         "nobody": lambda: stranger.get(METADATA),
