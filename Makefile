@@ -10,7 +10,7 @@ AUDIO ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo image-models up down status test test-pyannote freeze-torch checkov check generate generated-diff lint types freeze bench train-diffusion clean
+.PHONY: help setup tools demo image-models up down status test test-pyannote freeze-torch checkov images secrets check generate generated-diff lint types freeze bench train-diffusion clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,15 @@ $(CHECKOV)/.installed: tests/deploy/checkov.txt
 	@touch $@
 
 checkov: $(CHECKOV)/.installed ## Make the environment of checkov, which judges the Helm chart
+
+IMAGES ?=
+REGISTRY ?= ghcr.io
+BUILD_ARGS ?=
+images: ## Build the container images with Docker, Podman or Buildah (IMAGES="chat sql"; BUILD_ARGS="--push": of the engine)
+	@$(PYTHON) -m deploy.docker.build --registry $(REGISTRY) $(if $(TAG),--tag $(TAG)) $(if $(PIP_CONFIG),--pip-config $(PIP_CONFIG)) $(IMAGES) -- $(BUILD_ARGS)
+
+secrets: ## Make the passwords and keys that the compose file mounts (once)
+	@$(PYTHON) -m deploy.docker.credentials
 
 # Its own environment: what these models need does not go together with the rest (docs/decisions/010).
 $(TORCH)/.installed: triton_models/environments/torch.in triton_models/environments/torch.txt scripts/mend_torchaudio.py

@@ -5,6 +5,8 @@
 local OWN, THEIRS = "parley.decisions", "envoy.filters.http.ext_authz"
 -- Each worker has a table of its own. A full one is begun anew: what is in it is old within a second.
 local LARGEST = 10000
+-- Of a longer name nothing is kept: paths may be as long as all headers, and whoever may call could fill the memory.
+local LONGEST = 4096
 local kept, count = {}, 0
 
 -- Everything that identity decides by. No part can hold a line feed.
@@ -22,7 +24,7 @@ end
 function envoy_on_request(handle)
   local headers = handle:headers()
   local name = name_of(handle, headers)
-  if name == nil then return end
+  if name == nil or #name > LONGEST then return end
   local now = handle:timestamp()
   local answer = kept[name]
   if answer == nil or answer.ends <= now then

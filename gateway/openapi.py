@@ -226,9 +226,9 @@ class Document:
         """The response of a call that worked; bytes where the RPC answers with a body of its own."""
         if response_body:
             return {"description": "The bytes; content-type says what they are.", "content": {"*/*": {"schema": {}}}}
-        kind = "application/x-ndjson" if method.server_streaming else "application/json"
+        # Envoy's transcoder gives streams the same type.
         text = "JSON objects, one a line." if method.server_streaming else "It worked."
-        return {"description": text, "content": {kind: {"schema": self._reference(method.output_type)}}}
+        return {"description": text, "content": {"application/json": {"schema": self._reference(method.output_type)}}}
 
     def _path_parameters(self, type_name: str, bound: dict[str, Part]) -> Iterator[Json]:
         """The parameters of a path."""

@@ -1,4 +1,6 @@
-"""Writes what the Helm chart has from elsewhere: the gateway's files, values.schema.json and the table of its README.
+"""Writes what the Helm chart has from elsewhere.
+
+That is the gateway's files, rules and dashboards of deploy/monitoring, values.schema.json and the table of its README.
 
 The schema is made from values.yaml, whose comments describe and whose defaults give types, from the settings classes
 of the services, and from RULES below, which say what a default cannot. `--check` writes nothing and fails when a file
@@ -23,7 +25,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "gen")]
 from scripts.settings_docs import settings_class  # noqa: E402 — after the path
 
 CHART = ROOT / "deploy" / "helm" / "parley"
-GATEWAY_FILES = ("bootstrap.yaml", "clusters.yaml")
+MONITORING = ROOT / "deploy" / "monitoring"
+GATEWAY_FILES = ("bootstrap.yaml", "clusters.yaml", "listener.yaml")
 QUANTITY = {"type": ["string", "number"], "pattern": r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"}
 NAME = {"type": "string", "pattern": r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$", "maxLength": 253}
 TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
@@ -129,20 +132,29 @@ RULES: list[tuple[str, dict[str, Any]]] = [
     (r"^extraObjects$", {"type": "array", "items": {"type": ["object", "string"]}}),
     (r"internetPorts$", {"type": "array", "items": PORT, "uniqueItems": True}),
     (r"[cC]idrs$|loadBalancerSourceRanges$", CIDRS),
-    (r"(^|\.)(pullSecrets|imagePullSecrets|hostnames|grpcHostnames|calls|models|keys)$", STRINGS),
+    (r"(^|\.)(pullSecrets|imagePullSecrets|hostnames|grpcHostnames|calls|models|keys|corsOrigins)$", STRINGS),
+    (r"^backup\.recipients$", {**STRINGS, "items": {"type": "string", "pattern": r"^(age1|ssh-ed25519 |ssh-rsa )\S+"}}),
+    (r"^backup\.store\.url$", {"type": "string", "pattern": r"^((s3|gs|abfs|abfss)://\S+)?$"}),
+    (r"^backup\.schedule$", {"type": "string", "pattern": r"^\S+( \S+){4}$"}),
+    (r"^backup\.restore\.service$", {"type": "string", "pattern": "^[a-z]{0,30}$"}),
+    (r"^backup\.restore\.name$", {"type": "string", "pattern": r"^([a-z]+-[0-9TZ]+\.dump\.age)?$"}),
     (r"(maxSurge|maxUnavailable)$", SHARE),
     (r"(size|tmpSize|shmSize|sizeLimit)$", QUANTITY),
     (r"\.port$", PORT),
     (r"cpuPercent$", {"type": "integer", "minimum": 0, "maximum": 1000}),
     (r"preStopSeconds$", {"type": "integer", "minimum": 5, "maximum": 60}),
     (
-        r"(maxReplicas|minReplicas|instances|periodSeconds|timeoutSeconds|pods|startup\.seconds|queueMilliseconds)$",
+        r"(maxReplicas|minReplicas|instances|periodSeconds|timeoutSeconds|startingDeadlineSeconds|pods|startup\.seconds"
+        r"|queueMilliseconds|requestsPerSecond|maxConnections|keep)$",
         POSITIVE,
     ),
     (r"(interval|refreshInterval|duration|renewBefore)$", {"type": "string", "pattern": "^([0-9]+(ms|s|m|h))+$"}),
     (r"(prometheusUrl)$", {"type": "string", "pattern": "^https?://"}),
-    (r"tracing\.endpoint$", {"type": "string", "pattern": "^(https?://.+)?$"}),
-    (r"(existingSecret|existingClaim|storageClass|priorityClassName|runtimeClassName|modelGroup)$", NAME),
+    (r"runbookUrl$", {"type": "string", "pattern": "^(https?://.*/)?$"}),
+    (r"tracing\.(endpoint|httpEndpoint)$", {"type": "string", "pattern": "^(https?://.+)?$"}),
+    (r"tracing\.percent$", {"type": "integer", "minimum": 0, "maximum": 100}),
+    (r"(existingSecret|identitySecret|recipientsConfigMap|existingClaim|storageClass)$", NAME),
+    (r"(priorityClassName|runtimeClassName|modelGroup)$", NAME),
     (r"fullnameOverride$|nameOverride$", {"type": "string", "pattern": "^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"}),
     (r"modelCache\.path$", {"type": "string", "pattern": "^/[a-z0-9/_-]+$"}),
     (r"gpuResource$", {"type": "string", "pattern": r"^[a-z0-9.-]+/[a-z0-9.-]+$"}),
@@ -277,7 +289,9 @@ def outputs() -> dict[pathlib.Path, str]:
         CHART / "values.schema.json": json.dumps(schema(values, comments), indent=2) + "\n",
         readme: f"{head}{start}\n{table(values, comments)}\n\n{end}{tail}",
     }
-    return made | {CHART / "files" / "gateway" / name: (ROOT / "gateway" / name).read_text() for name in GATEWAY_FILES}
+    made |= {CHART / "files" / "gateway" / name: (ROOT / "gateway" / name).read_text() for name in GATEWAY_FILES}
+    watched = sorted([*MONITORING.glob("rules/*.yaml"), *MONITORING.glob("dashboards/*.json")])
+    return made | {CHART / "files" / path.relative_to(MONITORING): path.read_text() for path in watched}
 
 
 def main() -> None:

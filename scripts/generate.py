@@ -1,7 +1,7 @@
 """Writes everything that is generated.
 
-That is third_party/, gen/, the gateway's descriptor set and OpenAPI, the list of settings, what the Helm chart has from
-elsewhere, and the kustomize tree.
+That is third_party/, gen/, the gateway's descriptor set and OpenAPI, the list of settings, the dashboards, what the
+Helm chart has from elsewhere, and the kustomize tree.
 
 `--check` writes nothing: it generates into a copy and fails when a committed file differs.
 """
@@ -22,8 +22,10 @@ OUTPUTS = [
     "gateway/parley.binpb",
     "gateway/openapi.json",
     "docs/settings.md",
+    "deploy/monitoring/dashboards",
     "deploy/helm/parley",
     "deploy/kustomize",
+    "deploy/docker/gateway",
 ]
 
 
@@ -46,8 +48,10 @@ def generate(root: pathlib.Path) -> None:
     run("buf", "build", "--as-file-descriptor-set", "-o", "gateway/parley.binpb")
     run(sys.executable, "-m", "gateway.openapi")
     run(sys.executable, "scripts/settings_docs.py")
+    run(sys.executable, "scripts/dashboards.py")
     run(sys.executable, "scripts/chart.py")
     run(sys.executable, "scripts/kustomize.py")
+    run(sys.executable, "scripts/compose.py")
 
 
 def files_below(path: pathlib.Path) -> list[pathlib.Path]:

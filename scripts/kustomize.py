@@ -45,6 +45,8 @@ class Feature(NamedTuple):
     """What says so to the chart."""
     text: str
     """What it is, for the component's first line."""
+    on: tuple[str, ...] = ()
+    """Components that are always listed with it, before it: it adds to what they do."""
 
 
 # In this order they are listed in an overlay: a later one may change what an earlier one made.
@@ -80,6 +82,11 @@ FEATURES = {
             }
         },
         "Routes from the Gateway `public`; patch the host names.",
+    ),
+    "backup": Feature(
+        {"backup": {"enabled": True, "store": {"url": "s3://parley-backups"}, "recipientsConfigMap": "parley-backup"}},
+        "A CronJob that backs the databases up; patch the store's URL. Recipients are the ConfigMap `parley-backup`'s.",
+        on=("network-policies",),
     ),
     "mtls": Feature({"mtls": {"enabled": True}}, "Certificates on both sides between components, from cert-manager."),
 }

@@ -12,6 +12,7 @@ is a folder or a URL that fsspec knows; its credentials are its library's (AWS_â
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import hashlib
 import os
@@ -19,7 +20,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from deploy.backup.errors import BackupError
 
 NAME = re.compile(r"(?P<service>[a-z]+)-(?P<time>\d{8}T\d{6}Z)\.dump\.age")
 SERVICE = re.compile(r"[a-z]{1,30}")
+BUCKETS = frozenset({"s3", "gs", "abfs"})
+"""Stores that need no folder to be made."""
 BLOCK = 1024 * 1024
 
 
@@ -52,11 +55,13 @@ class Store:
             raise BackupError(f"--store {url!r} is no folder or URL that fsspec knows: {error}.") from None
         self._root = f"{root.rstrip('/')}/{service}"
         self._service = service
+        self._url = url
 
     def names(self) -> list[str]:
         """The dumps of this service, the oldest first."""
         try:
-            found = self._files.ls(self._root, detail=False, refresh=True)
+            with self._asked():
+                found = self._files.ls(self._root, detail=False, refresh=True)
         except FileNotFoundError:
             return []
         names = (path.rpartition("/")[2] for path in found)
@@ -64,24 +69,40 @@ class Store:
 
     def put(self, name: str, file: Path) -> None:
         """Stores a dump under its own name once it is whole there. Raises BackupError where it came back another."""
-        self._files.makedirs(self._root, exist_ok=True)
         draft = f"{self._root}/{name}.partial"
-        self._files.put_file(str(file), draft)
-        if self._digest(draft) != _digest(file):
-            self._files.rm_file(draft)
-            raise BackupError(f"{name} came back from the store as something else: nothing was kept of it.")
-        self._files.mv(draft, f"{self._root}/{name}")
+        with self._asked():
+            # Buckets have no folders; asked for one, some libraries would make a bucket that is not there.
+            known = self._files.protocol
+            if not BUCKETS & set([known] if isinstance(known, str) else known):
+                self._files.makedirs(self._root, exist_ok=True)
+            self._files.put_file(str(file), draft)
+            if self._digest(draft) != _digest(file):
+                self._files.rm_file(draft)
+                raise BackupError(f"{name} came back from the store as something else: nothing was kept of it.")
+            self._files.mv(draft, f"{self._root}/{name}")
 
     def get(self, name: str, file: Path) -> None:
         """Fetches a dump."""
-        self._files.get_file(f"{self._root}/{name}", str(file))
+        with self._asked():
+            self._files.get_file(f"{self._root}/{name}", str(file))
 
     def drop_but(self, keep: int) -> list[str]:
         """Takes all dumps away but the newest; the names of those that are gone."""
         gone = self.names()[:-keep]
-        for name in gone:
-            self._files.rm_file(f"{self._root}/{name}")
+        with self._asked():
+            for name in gone:
+                self._files.rm_file(f"{self._root}/{name}")
         return gone
+
+    @contextlib.contextmanager
+    def _asked(self) -> Iterator[None]:
+        """Around what the store is asked: its library's errors become BackupErrors; those of files stay."""
+        try:
+            yield
+        except (BackupError, OSError):
+            raise
+        except Exception as error:
+            raise BackupError(f"The store {self._url} refused: {type(error).__name__}: {error}") from error
 
     def _digest(self, path: str) -> str:
         digest = hashlib.sha256()

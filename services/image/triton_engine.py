@@ -76,6 +76,13 @@ class TritonEngine:
             raise Unavailable("The model server does not say what it has. Try again shortly.") from error
         return _catalog(found, upscalers.get("upscalers", ()), restorers.get("face_restorers", ()))
 
+    async def live(self) -> None:
+        """See Engine.live."""
+        try:
+            await self._triton.live()
+        except DeadlineExceeded as error:
+            raise Unavailable("The model server does not answer. Try again shortly.") from error
+
     async def _stream(
         self, inputs: Mapping[str, Tensor], within: float | None = None
     ) -> AsyncGenerator[dict[str, Array], None]:

@@ -40,6 +40,9 @@ Check = Callable[[], Awaitable[None]]
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+METADATA_BYTES = 128 * 1024
+"""Of a call: the gateway lets 32 KiB of headers in, to which identity's grants come. gRPC would take 8 KiB, and tell
+whoever sent more which headers are used inside."""
 # How often dependencies that have not answered yet are asked again, in seconds.
 RETRY_SECONDS = 0.25
 
@@ -71,6 +74,8 @@ def options(settings: ServiceSettings) -> list[tuple[str, int]]:
     made = [
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", settings.max_message_bytes),
+        ("grpc.max_metadata_size", METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", METADATA_BYTES),
         # Two servers on one port would share its calls at random.
         ("grpc.so_reuseport", 0),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 5000),

@@ -83,17 +83,23 @@ def workloads(objects: list[Object]) -> list[Object]:
     return of_kind(objects, "Deployment", "StatefulSet", "Job", "Pod", "CronJob")
 
 
+def template(workload: Object) -> Object:
+    """What a workload makes its pods of."""
+    if workload["kind"] == "Pod":
+        return workload
+    made: Object = (workload["spec"]["jobTemplate"] if workload["kind"] == "CronJob" else workload)["spec"]["template"]
+    return made
+
+
 def pod(workload: Object) -> Object:
     """The pod's spec of a workload."""
-    spec: Object = workload["spec"] if workload["kind"] == "Pod" else workload["spec"]["template"]["spec"]
+    spec: Object = template(workload)["spec"]
     return spec
 
 
 def pod_labels(workload: Object) -> dict[str, str]:
     """The labels of a workload's pods."""
-    found: dict[str, str] = (workload if workload["kind"] == "Pod" else workload["spec"]["template"])["metadata"][
-        "labels"
-    ]
+    found: dict[str, str] = template(workload)["metadata"]["labels"]
     return found
 
 

@@ -9,16 +9,19 @@ import importlib.util
 import json
 import os
 import pathlib
+import ssl
 import stat
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import ModuleType
 from typing import Any
 
 import grpc
 import pytest
+import trustme
 import yaml
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from sqlalchemy import create_engine, inspect, text
@@ -26,7 +29,7 @@ from sqlalchemy import create_engine, inspect, text
 from services.mesh.errors import StorageUnavailable
 from tests.conftest import ROOT, free_port
 from tests.deploy.rendering import CASES, CHART, environment, of_kind, one, pod, rendered
-from triton_models.repository import present, profile
+from triton_models.repository import TORCH_ENVIRONMENT, present, profile
 
 FILES = CHART / "files"
 SERVICES = ["chat", "sql", "asr", "image", "identity"]
@@ -83,19 +86,20 @@ def test_a_migration_that_cannot_reach_the_database_fails(tmp_path: pathlib.Path
         asyncio.run(migrate.main("chat", tmp_path))
 
 
-def test_an_older_version_refuses_a_schema_that_it_does_not_know(
+def test_a_rollback_leaves_the_schema_of_the_newer_version(
     make_postgres: Callable[[], str], tmp_path: pathlib.Path
 ) -> None:
-    """A rollback is no downgrade: the Job of the old version fails, and the schema stays as it is."""
+    """A rollback is no downgrade: the Job of the old version has nothing to do."""
     url = make_postgres()
     (tmp_path / "PARLEY_CHAT_DATABASE_URL").write_text(url)
     asyncio.run(migrate.main("chat", tmp_path))
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg2://"))
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = 'of_tomorrow'"))
+    asyncio.run(migrate.main("chat", tmp_path))
+    with engine.begin() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "of_tomorrow"
     engine.dispose()
-    with pytest.raises(StorageUnavailable, match="not one that this version knows"):
-        asyncio.run(migrate.main("chat", tmp_path))
 
 
 def told(values: dict[str, Any], group: str) -> dict[str, str]:
@@ -105,8 +109,8 @@ def told(values: dict[str, Any], group: str) -> dict[str, str]:
 
 def test_the_embedded_profile_is_loaded_whole() -> None:
     loaded, parameters = launch.models(told({}, "embedded"))
-    assert loaded == present(profile("embedded"), {})
-    assert parameters == {}
+    assert parameters == {"environment": str(TORCH_ENVIRONMENT)}
+    assert loaded == present(profile("embedded"), parameters)
 
 
 def test_the_groups_together_are_the_gpu_profile() -> None:
@@ -266,6 +270,55 @@ def test_the_releases_test_passes_where_all_are_ready(capsys: pytest.CaptureFixt
     with serving(health_pb2.HealthCheckResponse.SERVING) as address:
         check.main([f"chat={address}=parley.chat.v1.ChatService", f"gateway={address}="])
     assert capsys.readouterr().out == "chat is ready\ngateway is ready\n"
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+def test_the_releases_test_makes_a_real_call(
+    tls: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through Envoy to identity; its certificate is for the name that clients use."""
+    values = {"gateway": {"edge": {"tls": {"existingSecret": "certificate"}}}} if tls else {}
+    objects = rendered(values)
+    (service,) = one(objects, "Service", "parley-gateway")["spec"]["ports"]
+    asked = pod(one(objects, "Job", "parley-test"))["containers"][0]["args"][-1]
+    scheme, port = ("https", 443) if tls else ("http", 80)
+    assert asked == f"gateway={scheme}://parley-gateway:{port}/api/v1/loginProviders"
+    assert (service["port"], service["name"], service["appProtocol"]) == (port, scheme, scheme)
+    monkeypatch.setattr(check, "SECONDS", 0.0)
+    with answering(tls) as address:
+        check.main([f"gateway={scheme}://{address}/api/v1/loginProviders"])
+        assert capsys.readouterr().out == "gateway is ready\n"
+        with pytest.raises(SystemExit, match=r"gateway at .*: HTTP Error 404"):
+            check.main([f"gateway={scheme}://{address}/nothing"])
+    with pytest.raises(SystemExit, match=r"gateway at .*refused"):
+        check.main([f"gateway={scheme}://{address}/api/v1/loginProviders"])
+
+
+@contextlib.contextmanager
+def answering(tls: bool) -> Iterator[str]:
+    """An HTTP server that knows one path; its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/api/v1/loginProviders" else 404)
+            self.end_headers()
+
+        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 -- the base class's name
+            """Nobody reads it."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        trustme.CA().issue_cert("parley.example.com").configure_cert(context)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def test_the_releases_test_names_who_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,11 +18,12 @@ import pytest
 import trustme
 import yaml
 
-from gateway import config
+from gateway import config, security
+from gateway.settings import GatewaySettings
 from tests.conftest import ROOT, free_port, missing
 from tests.deploy.rendering import CASES, CHART, Values, one, pod, rendered
 
-CLUSTERS = ("chat", "sql", "asr", "image")
+CLUSTERS = config.SERVICES
 
 
 def data(values: Values) -> dict[str, str]:
@@ -33,7 +34,10 @@ def data(values: Values) -> dict[str, str]:
 
 def clusters(values: Values) -> dict[str, dict[str, Any]]:
     """Envoy's clusters by name."""
-    return {item["name"]: item for item in yaml.safe_load(data(values)["clusters.yaml"])["resources"]}
+    items = {item["name"]: item for item in yaml.safe_load(data(values)["clusters.yaml"])["resources"]}
+    # Envoy's own way to itself: the same everywhere. The collector: tests/deploy/test_monitoring_traces.py.
+    del items["jwks"], items["tracing"]
+    return items
 
 
 def folder(path: Path, values: Values, replace: Callable[[str], str] = lambda text: text) -> Path:
@@ -84,7 +88,9 @@ def test_envoy_takes_the_configuration(case: str, tmp_path: Path) -> None:
 def test_only_addresses_differ_from_a_laptops_clusters() -> None:
     """Timeouts, limits, health checks: what the gateway's own file says holds here too."""
     original = {
-        item["name"]: item for item in yaml.safe_load((ROOT / "gateway" / "clusters.yaml").read_text())["resources"]
+        item["name"]: item
+        for item in yaml.safe_load((ROOT / "gateway" / "clusters.yaml").read_text())["resources"]
+        if item["name"] in CLUSTERS
     }
     ours = clusters({})
     assert set(ours) == set(original)
@@ -132,6 +138,43 @@ def test_with_tls_the_gateway_shows_a_certificate_and_checks_the_name(name: str)
         (secret,) = yaml.safe_load(data({"mtls": {"enabled": True}})[f"{file}.yaml"])["resources"]
         assert secret["name"] == file
         assert secret[kind]["watched_directory"] == {"path": "/run/tls"}
+
+
+def test_the_edge_is_what_a_laptops_settings_would_make_it() -> None:
+    edge = {
+        "tls": {"existingSecret": "certificate", "hstsSeconds": 60},
+        "corsOrigins": ["https://chat.example.com"],
+        "requestsPerSecond": 50,
+        "maxConnections": 500,
+        "trustedHops": 2,
+        "issuer": "https://parley.example.com",
+    }
+    found = data({"gateway": {"edge": edge}})
+    (secret,) = yaml.safe_load(found["edge.yaml"])["resources"]
+    assert secret["tls_certificate"]["watched_directory"] == {"path": "/run/edge"}
+    settings = GatewaySettings(
+        cors_origins=("https://chat.example.com",),
+        requests_per_second=50,
+        max_connections=500,
+        trusted_hops=2,
+        issuer="https://parley.example.com",
+        hsts_seconds=60,
+    )
+    # Of a laptop's settings only the place of the certificate differs, which there has to be a file.
+    object.__setattr__(settings, "tls_certificate_file", Path("cert.pem"))
+    expected = config.configured((ROOT / "gateway" / "listener.yaml").read_text(), security.listener(settings))
+    assert yaml.safe_load(found["listener.yaml"]) == yaml.safe_load(
+        expected.replace("./edge.yaml", "/etc/parley/cluster/edge.yaml")
+    )
+    assert "path: /etc/parley/cluster/listener.yaml" in found["bootstrap.yaml"]
+    assert "max_active_downstream_connections: 500" in found["bootstrap.yaml"]
+    mounts = pod(one(rendered({"gateway": {"edge": edge}}), "Deployment", "parley-gateway"))
+    assert {"name": "edge", "secret": {"secretName": "certificate", "defaultMode": 0o440}} in mounts["volumes"]
+
+
+def test_without_values_for_it_the_images_listener_is_used() -> None:
+    assert "listener.yaml" not in data({})
+    assert "path: ./listener.yaml" in data({})["bootstrap.yaml"]
 
 
 def test_the_admin_interface_stays_on_loopback() -> None:

@@ -140,6 +140,7 @@ FIELDS: dict[str, tuple[str, set[str], set[str]]] = {
     ),
     "ServiceMonitor": ("monitoring.coreos.com/v1", {"endpoints", "selector"}, set()),
     "PodMonitor": ("monitoring.coreos.com/v1", {"podMetricsEndpoints", "selector"}, set()),
+    "PrometheusRule": ("monitoring.coreos.com/v1", {"groups"}, set()),
     "Cluster": ("postgresql.cnpg.io/v1", {"instances", "storage"}, {"bootstrap", "imageName", "resources"}),
 }
 

@@ -24,7 +24,7 @@ OVERLAYS = [*CLOUDS, "dev"]
 # Each alone, pairs that touch the same objects, and everything together.
 COMBINATIONS: list[tuple[str, ...]] = [
     (),
-    *((name,) for name in FEATURES),
+    *((*feature.on, name) for name, feature in FEATURES.items()),
     DEFAULT,
     ("network-policies", "autoscaling-keda"),
     ("network-policies", "mtls"),

@@ -122,7 +122,7 @@ def test_config_and_claims_that_pods_mount_are_rendered(case: str) -> None:
 def test_each_component_has_an_account_without_a_token(case: str) -> None:
     objects = rendered(CASES[case])
     accounts = {item["metadata"]["name"]: item for item in of_kind(objects, "ServiceAccount")}
-    used = [pod(workload)["serviceAccountName"] for workload in of_kind(objects, "Deployment")]
+    used = [pod(workload)["serviceAccountName"] for workload in of_kind(objects, "Deployment", "CronJob")]
     assert len(set(used)) == len(used)
     assert set(used) == set(accounts)
     assert all(item["automountServiceAccountToken"] is False for item in accounts.values())

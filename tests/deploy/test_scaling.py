@@ -10,7 +10,7 @@ import yaml
 
 from services.mesh.metrics import METRICS
 from tests.conftest import ROOT
-from tests.deploy.rendering import CASES, CHART, NAMESPACE, component, of_kind, one, pod, rendered
+from tests.deploy.rendering import CASES, CHART, NAMESPACE, component, environment, of_kind, one, pod, rendered
 
 SCALERS = ("HorizontalPodAutoscaler", "ScaledObject")
 # Names that Triton gives its metrics: NVIDIA's documentation, and what the real one exports (tests/local).
@@ -172,6 +172,18 @@ def test_diffusion_sleeps_while_nobody_draws() -> None:
     assert "parley_image_jobs_waiting" in wake["metadata"]["query"]
     assert wake["metadata"]["activationThreshold"] == "0"
     assert NAMESPACE in wake["metadata"]["query"], "the query is a template"
+
+
+def test_jobs_wait_as_long_as_diffusion_may_take_to_wake() -> None:
+    """Only where it may be asleep: else a job whose models are away fails at once."""
+    asleep = {"triton": {"profile": "gpu", "groups": {"diffusion": {"autoscaling": {
+        "engine": "keda", "keda": {"scaleToZero": True}}}}}}  # fmt: skip
+    for values, seconds in ((asleep, "900"), ({"triton": {"profile": "gpu"}}, None), ({}, None)):
+        told = environment(one(rendered(values), "Deployment", "parley-image"))
+        assert told.get("PARLEY_IMAGE_MODELS_WAIT_SECONDS") == seconds
+    own = {"services": {"image": {"settings": {"models_wait_seconds": 60}}}}
+    told = environment(one(rendered({**asleep, **own}), "Deployment", "parley-image"))
+    assert told["PARLEY_IMAGE_MODELS_WAIT_SECONDS"] == "60"
 
 
 @pytest.mark.parametrize("case", CASES)

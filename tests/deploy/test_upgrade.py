@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services.mesh.database import Database
+from services.mesh.errors import StorageUnavailable
 from tests.conftest import ROOT
 
 REVISION = '''"""{name}"""
@@ -18,6 +19,7 @@ from alembic import op
 
 revision = "{name}"
 down_revision = {before!r}
+{marks}
 
 
 def upgrade() -> None:
@@ -26,6 +28,9 @@ def upgrade() -> None:
 FIRST = 'op.create_table("notes", sa.Column("id", sa.Integer, primary_key=True), sa.Column("text", sa.String))'
 # Expand: a column that old code need not know of.
 SECOND = 'op.add_column("notes", sa.Column("language", sa.String, server_default="en"))'
+# Contract: what no version since the second one reads.
+THIRD = 'op.drop_column("notes", "text")'
+FOURTH = 'op.add_column("notes", sa.Column("words", sa.Integer))'
 
 
 def migrations(folder: pathlib.Path, *work: str) -> pathlib.Path:
@@ -34,7 +39,10 @@ def migrations(folder: pathlib.Path, *work: str) -> pathlib.Path:
     before = None
     for number, step in enumerate(work, 1):
         name = f"{number:04}"
-        (folder / "versions" / f"{name}.py").write_text(REVISION.format(name=name, before=before, work=step))
+        marks = "contracts = True" if "drop_column" in step else ""
+        (folder / "versions" / f"{name}.py").write_text(
+            REVISION.format(name=name, before=before, work=step, marks=marks)
+        )
         before = name
     return folder
 
@@ -75,6 +83,49 @@ async def test_old_pods_go_on_while_the_new_schema_is_there(versions: tuple[Data
     assert await new.run(languages) == [("before", "en"), ("beside", "en")]
 
 
+async def test_an_old_pod_that_starts_again_works_on_the_larger_schema(versions: tuple[Database, Database]) -> None:
+    old, new = versions
+    await new.migrate()
+    await old.migrate()
+    await old.run(written("again"))
+    assert await new.run(languages) == [("again", "en")]
+
+
+@pytest.mark.parametrize(
+    ("known", "brought", "works"),
+    [
+        ([FIRST], [FIRST, SECOND, THIRD], False),
+        ([FIRST, SECOND], [FIRST, SECOND, THIRD, FOURTH], False),
+        # It knows the revision that took something away: it was made for what is left.
+        ([FIRST, SECOND, THIRD], [FIRST, SECOND, THIRD, FOURTH], True),
+    ],
+)
+async def test_a_version_starts_unless_the_schema_lacks_what_it_needs(
+    make_postgres: Callable[[], str], tmp_path: pathlib.Path, known: list[str], brought: list[str], *, works: bool
+) -> None:
+    url = make_postgres()
+    old = Database(url, migrations(tmp_path / "old", *known))
+    new = Database(url, migrations(tmp_path / "new", *brought))
+    await new.migrate()
+    if works:
+        await old.migrate()
+    else:
+        with pytest.raises(StorageUnavailable, match="since 0003 it lacks what this version needs"):
+            await old.migrate()
+    await old.close()
+    await new.close()
+
+
+async def test_a_schema_of_an_unknown_kind_is_refused(versions: tuple[Database, Database]) -> None:
+    """One that does not say what it leaves room for, as before this rule."""
+    old, new = versions
+    await new.migrate()
+    with new.engine.begin() as connection:
+        connection.execute(text("DROP TABLE parley_schema"))
+    with pytest.raises(StorageUnavailable, match="0002, which this version does not know"):
+        await old.migrate()
+
+
 async def test_the_job_may_run_twice_and_beside_pods_that_migrate_themselves(
     versions: tuple[Database, Database],
 ) -> None:
@@ -92,7 +143,7 @@ def test_no_migration_takes_away_what_the_version_before_reads() -> None:
     """
     for path in sorted((ROOT / "services").glob("*/migrations/versions/*.py")):
         source = path.read_text().partition("def upgrade")[2].partition("def downgrade")[0]
-        if "# contract:" in source:
+        if "\ncontracts = True" in path.read_text():
             continue
         for word in ("drop_column", "drop_table", "rename_table", "new_column_name"):
-            assert word not in source, f"{path.name}: {word}; say `# contract: unused since VERSION` where that is so"
+            assert word not in source, f"{path.name}: {word}; say `contracts = True` where no version reads it any more"

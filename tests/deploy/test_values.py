@@ -99,6 +99,12 @@ WRONG: list[dict[str, Any]] = [
     {"postgresql": {"cidrs": ["10.0.0.1"]}},
     {"redis": {"mode": "cluster"}},
     {"redis": {"internal": {"image": {"tag": "latest"}}}},
+    {"backup": {"enable": True}},
+    {"backup": {"schedule": "daily"}},
+    {"backup": {"store": {"url": "ftp://x"}}},
+    {"backup": {"recipients": ["AGE-SECRET-KEY-1X"]}},
+    {"backup": {"keep": 0}},
+    {"backup": {"restore": {"service": "Chat"}}},
     {"externalSecrets": {"storeRef": {"kind": "Vault"}}},
     {"externalSecrets": {"refreshInterval": "hourly"}},
     {"mtls": {"enable": True}},
@@ -110,6 +116,8 @@ WRONG: list[dict[str, Any]] = [
     {"tests": {"images": {}}},
     {"extraObjects": {"a": 1}},
 ]
+NO_DATABASE: dict[str, Any] = {"database": False}
+BACKUP: dict[str, Any] = {"enabled": True, "store": {"url": "s3://b"}, "recipients": ["age1x"]}
 # What the schema cannot see: the values, and words of the answer, which names the value and the remedy.
 CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "more at least than at most": ({"defaults": {"autoscaling": {"minReplicas": 20}}}, "minReplicas (20) is more than"),
@@ -191,6 +199,16 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
         "modelCache.download.sources: is needed",
     ),
     "routes of no Gateway": ({"gateway": {"mode": "gatewayapi"}}, "gateway.gatewayApi.parentRefs: is needed"),
+    "two ends of TLS": (
+        {
+            "gateway": {
+                "mode": "gatewayapi",
+                "gatewayApi": {"parentRefs": [{"name": "g"}]},
+                "edge": {"tls": {"existingSecret": "x"}},
+            }
+        },
+        "the Gateway has the certificate",
+    ),
     "a host name of two routes": (
         {
             "gateway": {
@@ -199,6 +217,36 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
             }
         },
         "a Gateway takes it for one kind only",
+    ),
+    "a backup of files in pods": (
+        {"backup": {"enabled": True}, **yaml.safe_load((CHART / "values-dev.yaml").read_text())},
+        "files inside pods, which no other pod reaches",
+    ),
+    "a backup of nothing": (
+        {
+            "backup": {"enabled": True},
+            "defaults": {"database": False},
+            "services": dict.fromkeys(SERVICES, NO_DATABASE),
+        },
+        "no service that is enabled has a database",
+    ),
+    "a backup to nowhere": ({"backup": {"enabled": True}}, "backup.store.url: is needed"),
+    "a backup for nobody": (
+        {"backup": {"enabled": True, "store": {"url": "s3://b"}}},
+        "backup.recipients: is needed",
+    ),
+    "recipients in two places": (
+        {"backup": {**BACKUP, "recipientsConfigMap": "x"}},
+        "exclude each other; put the keys into the ConfigMap",
+    ),
+    "a restore without a store": ({"backup": {"restore": {"service": "chat"}}}, "needs backup.enabled"),
+    "a restore of nobody": (
+        {"backup": {**BACKUP, "restore": {"service": "gateway"}}},
+        "there is no service gateway with a database",
+    ),
+    "a restore without the key": (
+        {"backup": {**BACKUP, "restore": {"service": "chat"}}},
+        "backup.restore.identitySecret: is needed",
     ),
     "secrets of no store": ({"externalSecrets": {"enabled": True}}, "externalSecrets.storeRef.name: is needed"),
 }

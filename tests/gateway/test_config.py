@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +92,11 @@ def test_the_openapi_document_is_valid_and_complete() -> None:
     # What everybody may be answered, and whom it asks for no credential.
     for operation in operations:
         assert {"200", *openapi.REFUSALS} == set(operation["responses"])
+    for path, item in document["paths"].items():
+        parameters = re.findall(r"{(\w+)}", path)
+        assert len(parameters) == len(set(parameters)), path
+        for operation in item.values():
+            assert [one["name"] for one in operation["parameters"] if one["in"] == "path"] == parameters
     assert set(document["components"]["securitySchemes"]) == {"bearer", "apiKey", "basic"}
     assert document["security"] == [{"bearer": []}, {"apiKey": []}, {"basic": []}]
     public = {path for path, item in document["paths"].items() for one in item.values() if one.get("security") == []}
@@ -108,7 +114,7 @@ def test_the_openapi_document_is_valid_and_complete() -> None:
     assert schemas["parley.chat.v1.Conversation"]["properties"]["createTime"]["readOnly"]
     assert schemas["parley.sql.v1.ResultSummary"]["properties"]["rowCount"]["type"] == "string"
     send = document["paths"]["/api/v1/conversations/{conversation}/messages:send"]["post"]
-    assert "application/x-ndjson" in send["responses"]["200"]["content"]
+    assert send["responses"]["200"]["description"] == "JSON objects, one a line."
     assert "conversation" not in send["requestBody"]["content"]["application/json"]["schema"]["properties"]
 
 

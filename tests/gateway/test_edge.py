@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import shutil
 import socket
 import ssl
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -193,6 +195,24 @@ def test_a_flood_from_one_address_ends_there(guarded: Gateway) -> None:
         assert grpc.StatusCode.RESOURCE_EXHAUSTED in codes
     with asked_from(guarded, "192.0.2.3") as other:
         assert other.get("/").status_code == 200, "others are not concerned"
+
+
+def test_what_one_address_may_send_is_not_everybodys_together(gateway: Gateway) -> None:
+    """Within the limit of an address (5,000 a second, 10,000 at once) nothing is refused."""
+
+    def many(_number: int) -> set[int]:
+        connection = http.client.HTTPConnection(gateway.address, timeout=60)
+        codes = set()
+        for _ in range(500):
+            connection.request("GET", "/healthz")
+            answer = connection.getresponse()
+            answer.read()
+            codes.add(answer.status)
+        connection.close()
+        return codes
+
+    with ThreadPoolExecutor(8) as threads:
+        assert set().union(*threads.map(many, range(8))) == {200}
 
 
 def test_a_network_of_ipv6_is_one_address(guarded: Gateway) -> None:

@@ -88,6 +88,21 @@ def test_the_first_waits_for_others_where_the_model_asks_for_it(model: Model) ->
     batcher.close()
 
 
+def test_who_waited_while_the_model_was_busy_does_not_wait_again(model: Model) -> None:
+    now = 0.0
+    batcher = Batcher(model.run, size=2, waiting=10, gather=WITHIN, clock=lambda: now)
+    callers = [Caller(batcher, b"first"), Caller(batcher, b"second")]
+    assert model.begun.acquire(timeout=WITHIN)
+    callers.append(Caller(batcher, b"third"))
+    now = WITHIN + 1.0
+    model.let.release()
+    assert model.begun.acquire(timeout=WITHIN / 2)
+    model.let.release()
+    assert callers[2].outcome() == {"name": [b"third"]}
+    assert model.batches == [2, 1]
+    batcher.close()
+
+
 def test_one_too_many_is_refused_and_the_others_are_served(model: Model) -> None:
     batcher = Batcher(model.run, size=1, waiting=1)
     running = Caller(batcher, b"running")

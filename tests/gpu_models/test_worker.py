@@ -101,6 +101,17 @@ def test_who_gave_up_is_told_to_the_model_while_it_works(worker: Worker) -> None
     assert [said(outcome) for outcome in ask(worker, "next")] == [b"next"]
 
 
+def test_who_gives_up_frees_the_model_at_the_end_of_the_step(worker: Worker) -> None:
+    begun: list[bytes] = []
+    inputs: list[Tensors] = [{"say": [b"steps"]}]
+    # Gives up as soon as the second step has begun.
+    (outcome,) = worker.run(
+        inputs, [lambda: len(begun) == 2], lambda _number, tensors: begun.append(bytes(tensors["said"][0]))
+    )
+    assert outcome == Failure("cancelled", "")
+    assert begun == [b"0", b"1"]
+
+
 def test_a_worker_that_died_is_replaced(worker: Worker) -> None:
     before = worker.pid
     with pytest.raises(WorkerError, match="signal 9"):

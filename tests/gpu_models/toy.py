@@ -13,6 +13,8 @@ from triton_models.shared.errors import CancelledError, InputError, UnsupportedE
 from triton_models.shared.wire import strings
 from triton_models.shared.worker_process import Answer, Request
 
+STEP = 0.3  # seconds that a step of "steps" takes
+
 
 class Toy:
     """Loads unless it is told to fail."""
@@ -44,6 +46,12 @@ class Toy:
         if say.startswith("count"):
             for number in range(int(say.removeprefix("count"))):
                 request.part({"said": strings([str(number)])})
+        if say == "steps":
+            for number in range(20):
+                if request.cancelled():
+                    return CancelledError()
+                request.part({"said": strings([str(number)])})
+                time.sleep(STEP)
         if say == "wait":
             while not request.cancelled():
                 time.sleep(0.01)

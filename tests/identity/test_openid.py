@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +15,8 @@ import pytest
 from google.protobuf import field_mask_pb2
 
 from parley.identity.v1 import identity_pb2, tokens_pb2
-from tests.conftest import ROOT, free_port, missing
+from tests import node
+from tests.conftest import free_port
 from tests.identity.conftest import Identity, Start, bearer, refused
 
 RELEASE = "oidc-provider@8.8.1"
@@ -28,18 +27,7 @@ GROUPS = {"staff": "member", "chiefs": "admin"}
 @pytest.fixture(scope="session")
 def modules() -> Path:
     """The folder that the provider's packages are in; they are fetched once for a checkout."""
-    if not shutil.which("node") or not shutil.which("npm"):
-        missing("Node.js with npm (apt-get install nodejs npm)")
-    folder = ROOT / "build" / RELEASE.replace("@", "-")
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "node_modules" / "oidc-provider").exists():
-            command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), RELEASE]
-            fetched = subprocess.run(command, capture_output=True, text=True, check=False)
-            if fetched.returncode:
-                missing(f"{RELEASE} from npm ({fetched.stderr.strip()[-200:]})")
-    return folder
+    return node.packages(RELEASE)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-from tests.security.conftest import Mesh, user
+from tests.security.conftest import Mesh
 from tests.security.methods import METHODS
 
 OWNER = "admin"
@@ -102,30 +102,31 @@ ABSENT = {
 """Names of the same kinds that nobody has given to anything."""
 
 
-def make(mesh: Mesh, tag: str) -> dict[str, str]:
-    """Things of every kind, made by the owner: their resource names.
+def make(mesh: Mesh, tag: str, owner: str = OWNER) -> dict[str, str]:
+    """Things of every kind, made by their owner: their resource names.
 
     Args:
         mesh: The mesh.
         tag: Told in the names that people choose; lower case.
+        owner: Whose they are: one of the mesh's keys.
     """
     database = f"databases/shop-{tag}"
     file = {"url": f"sqlite:///{mesh.stack.shop.name}"}
-    mesh.made("SqlService.CreateDatabase", OWNER, databaseId=f"shop-{tag}", database=file)
-    mesh.answers("SqlService.Ask", OWNER, database=database, question="how many customers are there?")
-    queries = mesh.made("KnowledgeService.ListQueries", OWNER, database=database)
+    mesh.made("SqlService.CreateDatabase", owner, databaseId=f"shop-{tag}", database=file)
+    mesh.answers("SqlService.Ask", owner, database=database, question="how many customers are there?")
+    queries = mesh.made("KnowledgeService.ListQueries", owner, database=database)
     pair = {"question": f"how many people are {tag}?", "sql": COUNT}
-    taught = mesh.made("KnowledgeService.CreateExample", OWNER, database=database, example=pair)
-    conversation = found(mesh.made("ChatService.CreateConversation", OWNER, conversation={"title": tag}), "name")
-    said = mesh.answers("ChatService.SendMessage", OWNER, conversation=conversation, text="hello")
-    recording = mesh.upload(OWNER)
+    taught = mesh.made("KnowledgeService.CreateExample", owner, database=database, example=pair)
+    conversation = found(mesh.made("ChatService.CreateConversation", owner, conversation={"title": tag}), "name")
+    said = mesh.answers("ChatService.SendMessage", owner, conversation=conversation, text="hello")
+    recording = mesh.upload(owner)
     speakers: dict[str, Any] = {"diarization": {}}
-    begun = mesh.made("TranscriptionService.CreateTranscription", OWNER, recording=recording, config=speakers)
+    begun = mesh.made("TranscriptionService.CreateTranscription", owner, recording=recording, config=speakers)
     transcription = found(begun, "name")
-    mesh.answers("TranscriptionService.WatchTranscription", OWNER, name=transcription)
+    mesh.answers("TranscriptionService.WatchTranscription", owner, name=transcription)
     picture = {"prompt": "a red circle", "steps": 1}
-    drawn = mesh.answers("ImageService.Generate", OWNER, settings=picture, jobId=f"job-{tag}")
-    grant = {"subject": f"users/{user('member')}", "resource": database}
+    drawn = mesh.answers("ImageService.Generate", owner, settings=picture, jobId=f"job-{tag}")
+    grant = {"subject": "everyone", "resource": database}
     return {
         "database": database,
         "query": found(queries, "name", f"{database}/queries/"),
@@ -137,8 +138,8 @@ def make(mesh: Mesh, tag: str) -> dict[str, str]:
         "transcription": transcription,
         "job": f"imageJobs/job-{tag}",
         "image": found(drawn, "name", "images/"),
-        "key": found(mesh.made("ApiKeyService.CreateApiKey", OWNER, apiKey={}), "name"),
-        "grant": found(mesh.made("IdentityService.CreateGrant", OWNER, grant=grant), "name"),
+        "key": found(mesh.made("ApiKeyService.CreateApiKey", owner, apiKey={}), "name"),
+        "grant": found(mesh.made("IdentityService.CreateGrant", owner, grant=grant), "name"),
     }
 
 

@@ -146,3 +146,34 @@ def test_the_gateway_says_nothing_about_its_inside(mesh: Mesh) -> None:
         inside = [name for name in answer.headers if name.startswith(("x-envoy", "x-parley", "grpc-status-details"))]
         assert inside == []
         assert answer.headers["server"] == "parley"
+
+
+ODD = {
+    "a name that gRPC cannot carry": "`2*|w: x",
+    "another": "it's: x",
+    "a binary header that is none": "made-up-bin: !!!",
+    "one of gRPC's own": "grpc-trace-bin: !!!",
+    "a text that is none": "x-text: \xff\xfe",
+    "a time that is none": "grpc-timeout: soon",
+    "a time without end": "grpc-timeout: 99999999999H",
+    "an encoding that is none": "grpc-encoding: made-up",
+    "what only a server says": "grpc-status: 16",
+    "more": "grpc-message: x",
+    "a retry that is none": "grpc-previous-rpc-attempts: x",
+    "a push back that is none": "grpc-retry-pushback-ms: x",
+    "a trace that is none": "traceparent: 00-zz-zz-zz",
+    "as large as gRPC takes": f"x-large: {'a' * 9000}",
+    "larger than gRPC takes": f"x-large: {'a' * 30000}",
+    "no end of transfer": "te: gzip",
+}
+"""Headers that HTTP allows, or that look like gRPC's, and that gRPC servers answer with INTERNAL."""
+
+
+@pytest.mark.parametrize("path", ["/api/v1/databases", "/v1/models", "/sdapi/v1/samplers"])
+@pytest.mark.parametrize("what", ODD)
+def test_no_header_breaks_a_call(mesh: Mesh, what: str, path: str) -> None:
+    key = f"Authorization: Bearer {mesh.keys['member']}"
+    sent = wire.request(f"GET {path} HTTP/1.1", key, ODD[what], "Connection: close")
+    answer = wire.talk(mesh.stack.address, sent, quiet=10.0)
+    assert wire.statuses(answer) in ([200], [400])
+    assert b"metadata" not in answer

@@ -17,6 +17,8 @@ PASSWORD = "Canary-Password-8c1f"
 WRONG = "Canary-Wrong-Password-77aa"
 DATABASE_PASSWORD = "canary-database-password-51d2"
 PROMPT = "canaryprompt4471"
+LAST = "/the-last-of-the-canaries"
+"""A path that is asked for after everything else, and nowhere but here."""
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +72,7 @@ def provoke(mesh: Mesh, key: str, tokens: dict[str, Any]) -> list[str]:
             answers += [got.text, str(got.headers)]
     body = {"model": "parley-embedded", "messages": [{"role": "user", "content": PROMPT}], "n": 99}
     refused = httpx.post(f"{mesh.stack.url}/v1/chat/completions", json=body, headers={"authorization": f"Bearer {key}"})
-    return [*answers, refused.text]
+    return [*answers, refused.text, httpx.get(mesh.stack.url + LAST).text]
 
 
 def test_no_answer_holds_a_secret(said: tuple[dict[str, str], str]) -> None:
@@ -83,7 +85,7 @@ def logs(mesh: Mesh) -> str:
     for _ in range(300):
         files = [file for file in (mesh.stack.settings.state / "logs").rglob("*") if file.is_file()]
         text = "\n".join(file.read_text(errors="replace") for file in files)
-        if '"path":"/v1/chat/completions"' in text:
+        if f'"path":"{LAST}"' in text:
             return text
         time.sleep(0.2)
     pytest.fail("the calls are not in the logs")

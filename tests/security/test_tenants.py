@@ -48,3 +48,12 @@ def test_its_owner_may_do_what_the_others_may_not(mesh: Mesh, belongings: dict[s
     # After the others: some of these end the thing. Whoever was refused above has changed nothing.
     answer = mesh.call(method, OWNER, **filled(REQUESTS[method], belongings))
     assert answer.code in {grpc.StatusCode.OK, grpc.StatusCode.FAILED_PRECONDITION}, answer.message
+
+
+@pytest.mark.parametrize("file", ["../{shop}", "default/{shop}", "{folder}/{shop}", "./../{shop}", "%2e%2e/{shop}"])
+def test_a_database_file_of_another_organisation_is_not_there(mesh: Mesh, file: str) -> None:
+    shop = mesh.stack.shop
+    url = f"sqlite:///{file.format(shop=shop.name, folder=shop.parent)}"
+    answer = mesh.call("SqlService.CreateDatabase", "rival", databaseId="taken", database={"url": url})
+    assert answer.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert "no such file" in answer.message

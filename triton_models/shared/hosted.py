@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
-import threading
-import time
 import traceback
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
@@ -19,12 +16,11 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from triton_models.shared import tensors
+from triton_models.shared import orphan, tensors
 from triton_models.shared.batching import Batcher, Job
 from triton_models.shared.wire import Failure, Outcome, Tensors
 from triton_models.shared.worker import Worker, WorkerError
 
-ORPHANED = 0.5  # seconds between two looks at whether Triton is still there
 WAITING = 512  # requests that may wait; each is some 30 s of audio, a megabyte
 # By name: Triton's module has its classes only after the model's was imported.
 CODES = {
@@ -65,7 +61,7 @@ class HostedModel:
         self._inputs = [tensor["name"] for tensor in config["input"]]
         self._kind, self._at_once = kind or (lambda _inputs: None), at_once or (lambda _inputs, _state: None)
         parameters = tensors.parameters(arguments)
-        threading.Thread(target=_die_with, args=[os.getppid()], daemon=True).start()
+        orphan.end_with_triton()
         self._worker = Worker(model, parameters, parameters.get("environment", ""))
         gather = float(parameters.get("gather_milliseconds") or 0) / 1000
         self._batcher = Batcher(self._run, int(parameters.get("batch") or 1), WAITING, gather)
@@ -112,13 +108,6 @@ class HostedModel:
             for name, value in found.items()
             if value is not None
         }
-
-
-def _die_with(parent: int) -> None:
-    """Ends this process when Triton, its parent, is gone: a stub that owes answers outlives a Triton that is killed."""
-    while os.getppid() == parent:
-        time.sleep(ORPHANED)
-    os._exit(1)
 
 
 def _answer(sender: Any, outcome: Outcome) -> None:

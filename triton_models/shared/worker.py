@@ -14,6 +14,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -28,7 +29,9 @@ import runpy, sys
 sys.path.append(sys.argv.pop(1))
 runpy.run_module("triton_models.shared.worker_process", run_name="__main__", alter_sys=True)
 """
-POLL = 0.02  # seconds between two looks at whether a caller hung up, while the worker works
+# Seconds between two looks at whether callers hung up, while the worker works: less than the shortest steps of work.
+# Triton does not say it by itself, and to ask goes through its server: it takes no more than this share of the time.
+POLL, LOOKING = 0.004, 0.05
 # Meant for stubs: one thread for each of many instances, and where the stub's interpreter finds its modules.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 LEFT_OUT = ("PYTHONHOME", "PYTHONPATH", *THREADS)
@@ -103,9 +106,9 @@ class Worker:
 
     def _hear(self, cancelled: Sequence[Callable[[], bool]], part: Part) -> list[Outcome]:
         """Waits for the answers, hands on what comes before them, and tells the worker meanwhile who gave up."""
-        open_requests = dict(enumerate(cancelled))
+        open_requests, pause = dict(enumerate(cancelled)), POLL
         while True:
-            if self._connection.poll(POLL):
+            if self._connection.poll(pause):
                 match self._connection.recv():
                     case ("part", number, packed):
                         part(number, unpack(packed))
@@ -113,9 +116,11 @@ class Worker:
                         self.state = state
                     case ("done", outcomes):
                         return [_outcome(kind, value) for kind, value in outcomes]
+            began = time.monotonic()
             for number in [number for number, gone in open_requests.items() if gone()]:
                 self._connection.send(("cancel", number))
                 del open_requests[number]
+            pause = max(POLL, (time.monotonic() - began) / LOOKING)
 
     def _start(self) -> None:
         if self._closed:

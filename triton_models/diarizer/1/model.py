@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from triton_models.shared import recognition, tensors
+from triton_models.shared import orphan, recognition, tensors
 from triton_models.shared.diarization.engine import Diarizer
 from triton_models.shared.diarization.options import Options
 
@@ -15,6 +15,7 @@ class TritonPythonModel:
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Loads the networks. Raises FileNotFoundError, with what to do, where a package with weights is missing."""
+        orphan.end_with_triton()
         del args
         self._diarizer = Diarizer()
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from triton_models.shared import tensors
+from triton_models.shared import orphan, tensors
 from triton_models.shared.faces import shelf
 
 
@@ -15,6 +15,7 @@ class TritonPythonModel:
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Leaves loading to the first picture."""
+        orphan.end_with_triton()
         self._parameters = tensors.parameters(args)
         self._loaded: tuple[Any, Any] = (None, None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from triton_models.shared import recognition, tensors
+from triton_models.shared import orphan, recognition, tensors
 from triton_models.shared.hints import HintsError
 from triton_models.shared.sphinx import Recognisers
 
@@ -17,6 +17,7 @@ class TritonPythonModel:
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Loads what every request needs; the rest comes with the first request that needs it."""
+        orphan.end_with_triton()
         del args
         self._recognisers = Recognisers()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from triton_models.shared import recognition, tensors
+from triton_models.shared import orphan, recognition, tensors
 from triton_models.shared.hints import HintsError
 from triton_models.shared.live_sphinx import Sessions
 
@@ -17,6 +17,7 @@ class TritonPythonModel:
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Loads what every sequence needs; decoders come with the first that need them."""
+        orphan.end_with_triton()
         del args
         self._sessions = Sessions()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from triton_models.shared import tensors
+from triton_models.shared import orphan, tensors
 from triton_models.shared.silero import WINDOW, Silero
 
 
@@ -14,6 +14,7 @@ class TritonPythonModel:
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Loads the network. Raises FileNotFoundError where faster-whisper is not installed."""
+        orphan.end_with_triton()
         del args
         self._silero = Silero()
 

@@ -6,6 +6,7 @@ What it is told comes from the environment, which the chart sets:
     PARLEY_TRITON_PARAMETERS    values for the models' parameters, a JSON object
     PARLEY_TRITON_EXIT_SECONDS  how long inferences may go on after SIGTERM
     PARLEY_TRITON_TLS           a folder with tls.crt, tls.key and ca.crt; absent: plaintext
+    PARLEY_TRITON_OTLP          an OTLP/HTTP collector of traces; absent: none
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import shutil
 import sys
 from collections.abc import Mapping
 
-from triton_models.repository import present, profile, render
+from triton_models import tracing
+from triton_models.repository import TORCH_ENVIRONMENT, present, profile, render
 
 REPOSITORY = pathlib.Path("/repository")
 
@@ -31,14 +33,16 @@ def models(environment: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
     Raises:
         KeyError: There is no such profile.
     """
-    parameters = {str(key): str(value) for key, value in json.loads(environment["PARLEY_TRITON_PARAMETERS"]).items()}
+    parameters = {"environment": str(TORCH_ENVIRONMENT)}
+    parameters |= {str(key): str(value) for key, value in json.loads(environment["PARLEY_TRITON_PARAMETERS"]).items()}
     known = profile(environment["PARLEY_TRITON_PROFILE"])
     wanted = [name for name in environment["PARLEY_TRITON_MODELS"].split(",") if name] or known
     loadable = present([name for name in wanted if name in known], parameters)
     for name in wanted:
         if name not in loadable:
             sys.stderr.write(
-                f"{name} is not loaded: its weights are not in {parameters.get('model_directory', '')!r}\n"
+                f"{name} is not loaded: its weights are not in {parameters.get('model_directory', '')!r}, or the image "
+                f"was built without {parameters['environment']}\n"
             )
     return loadable, parameters
 
@@ -68,6 +72,7 @@ def arguments(environment: Mapping[str, str], repository: pathlib.Path, loaded: 
             "grpc-root-cert": f"{tls}/ca.crt",
         }
     made = [f"--{name}" if value is None else f"--{name}={value}" for name, value in flags.items()]
+    made += tracing.flags(environment.get("PARLEY_TRITON_OTLP", ""))
     return [*made, *(f"--load-model={name}" for name in loaded)]
 
 

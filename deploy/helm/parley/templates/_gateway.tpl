@@ -16,7 +16,31 @@
   {{- $there := and (hasKey $components $name) (has $name (get $components "gateway").calls) -}}
   {{- $text = $text | replace (include "parley.edsBlock" $name) (include "parley.gatewayAddress" (dict "root" $root "name" $name "there" $there)) -}}
 {{- end -}}
+{{- with .Values.tracing.endpoint }}
+  {{- $text = $text | replace "    load_assignment: { cluster_name: tracing }" (include "parley.gatewayCollector" . | trimPrefix "\n") }}
+{{- end -}}
 {{- $text -}}
+{{- end -}}
+
+{{/* Where spans go: the fields of the cluster `tracing`. Takes the URL. */}}
+{{- define "parley.gatewayCollector" -}}
+{{- $host := regexFind "//[^:/]+" . | trimPrefix "//" }}
+{{- printf "    load_assignment:" }}
+      cluster_name: tracing
+      endpoints:
+        - lb_endpoints:
+            - endpoint: { address: { socket_address: { address: {{ $host }}, port_value: {{ include "parley.collectorPort" . }} } } }
+{{- if hasPrefix "https://" . }}
+    transport_socket:
+      name: envoy.transport_sockets.tls
+      typed_config:
+        "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
+        sni: {{ $host }}
+        common_tls_context:
+          validation_context:
+            trusted_ca: { filename: /etc/ssl/certs/ca-certificates.crt }
+            match_typed_subject_alt_names: [{ san_type: DNS, matcher: { exact: {{ $host }} } }]
+{{- end }}
 {{- end -}}
 
 {{- define "parley.gatewayAddress" -}}
@@ -55,9 +79,76 @@
 {{- end }}
 {{- end -}}
 
+{{/* The lines of gateway/listener.yaml that the values change, by the marks before them; as gateway/security.py has them. */}}
+{{- define "parley.gatewayLines" -}}
+{{- $edge := .Values.gateway.edge }}
+{{- if $edge.tls.existingSecret }}
+{{- $secret := dict "name" "edge" "sds_config" (dict "resource_api_version" "V3" "path_config_source" (dict "path" "/etc/parley/cluster/edge.yaml")) }}
+{{- $common := dict "alpn_protocols" (list "h2" "http/1.1") "tls_params" (dict "tls_minimum_protocol_version" "TLSv1_2") "tls_certificate_sds_secret_configs" (list $secret) }}
+{{- $typed := dict "@type" "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext" "common_tls_context" $common }}
+tls: {{ printf "transport_socket: %s" (dict "name" "envoy.transport_sockets.tls" "typed_config" $typed | toJson) | toJson }}
+{{- if $edge.tls.hstsSeconds }}
+{{- $header := dict "key" "strict-transport-security" "value" (printf "max-age=%s" (include "parley.text" $edge.tls.hstsSeconds)) }}
+hsts: {{ printf "append: %s" (dict "header" $header "append_action" "OVERWRITE_IF_EXISTS_OR_ADD" | toJson) | toJson }}
+{{- end }}
+{{- end }}
+{{- with $edge.corsOrigins }}
+{{- $matchers := list }}
+{{- range . }}
+{{- $matchers = append $matchers (eq . "*" | ternary (dict "safe_regex" (dict "regex" ".*")) (dict "exact" .)) }}
+{{- end }}
+cors_origins: {{ printf "allow_origin_string_match: %s" (toJson $matchers) | toJson }}
+{{- end }}
+{{- $rate := int $edge.requestsPerSecond }}
+{{- if ne $rate 5000 }}
+requests_per_second: {{ printf "token_bucket: { max_tokens: %d, tokens_per_fill: %d, fill_interval: 1s }" (mul 2 $rate) $rate | toJson }}
+{{- end }}
+{{- if .Values.tracing.endpoint }}
+{{- $tracer := dict "@type" "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig" "service_name" "gateway" "grpc_service" (dict "envoy_grpc" (dict "cluster_name" "tracing") "timeout" "1s") }}
+{{- $provider := dict "name" "envoy.tracers.opentelemetry" "typed_config" $tracer }}
+tracing: {{ printf "tracing: %s\n              generate_request_id: true" (dict "provider" $provider | toJson) | toJson }}
+{{- end }}
+{{- with int $edge.trustedHops }}
+trusted_hops: {{ printf "xff_num_trusted_hops: %d" . | toJson }}
+{{- end }}
+{{- with $edge.issuer }}
+issuer: {{ printf "issuer: %s" (toJson .) | toJson }}
+{{- end }}
+{{- end -}}
+
+{{/* gateway/listener.yaml with those lines; empty where there are none: then the image's own is used. */}}
+{{- define "parley.gatewayListener" -}}
+{{- $lines := include "parley.gatewayLines" . | fromYaml -}}
+{{- if $lines -}}
+  {{- $text := .Files.Get "files/gateway/listener.yaml" -}}
+  {{- range $name, $line := $lines -}}
+    {{- $text = regexReplaceAll (printf "(?m)^( *# setting: %s\n *(?:- )?)\\S.*$" $name) $text (printf "${1}%s" $line) -}}
+  {{- end -}}
+  {{- $text -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The certificate for clients, read anew when its Secret changes. */}}
+{{- define "parley.gatewayEdge" -}}
+resources:
+  - "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret
+    name: edge
+    tls_certificate:
+      certificate_chain: { filename: /run/edge/tls.crt }
+      private_key: { filename: /run/edge/tls.key }
+      watched_directory: { path: /run/edge }
+{{- end -}}
+
 {{/* gateway/bootstrap.yaml with the clusters' place, and the listener for probes and metrics. */}}
 {{- define "parley.gatewayBootstrap" -}}
-{{ .Files.Get "files/gateway/bootstrap.yaml" | replace "./clusters.yaml" "/etc/parley/cluster/clusters.yaml" | trim }}
+{{- $text := .Files.Get "files/gateway/bootstrap.yaml" | replace "./clusters.yaml" "/etc/parley/cluster/clusters.yaml" }}
+{{- if include "parley.gatewayListener" . }}
+{{- $text = replace "./listener.yaml" "/etc/parley/cluster/listener.yaml" $text }}
+{{- end }}
+{{- if .Values.tracing.endpoint }}
+{{- $text = replace "tracing.random_sampling: 0" (printf "tracing.random_sampling: %d" (int .Values.tracing.percent)) $text }}
+{{- end }}
+{{- $text | replace "max_active_downstream_connections: 10000" (printf "max_active_downstream_connections: %d" (int .Values.gateway.edge.maxConnections)) | trim }}
 
 # For the kubelet and Prometheus: nothing here changes anything.
 static_resources:
@@ -69,6 +160,8 @@ static_resources:
         endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: 9901 } } } }] }]
   listeners:
     - name: operations
+      # However many clients there are.
+      ignore_global_conn_limit: true
       address:
         socket_address: { address: 0.0.0.0, port_value: 9902 }
       # Drained with the others, it would fail the liveness probe.
@@ -123,6 +216,14 @@ clusters.yaml: |
   {{- include "parley.block" (include "parley.gatewayClusters" .) }}
 drain.sh: |
   {{- include "parley.block" (.Files.Get "files/drain.sh") }}
+{{- with include "parley.gatewayListener" . }}
+listener.yaml: |
+  {{- include "parley.block" . }}
+{{- end }}
+{{- if .Values.gateway.edge.tls.existingSecret }}
+edge.yaml: |
+  {{- include "parley.block" (include "parley.gatewayEdge" .) }}
+{{- end }}
 {{- if .Values.mtls.enabled }}
 authority.yaml: |
   {{- include "parley.block" (include "parley.gatewayAuthority" .) }}
@@ -187,6 +288,9 @@ volumeMounts:
   {{- if .root.Values.mtls.enabled }}
   - { name: tls, mountPath: /run/tls, readOnly: true }
   {{- end }}
+  {{- if .root.Values.gateway.edge.tls.existingSecret }}
+  - { name: edge, mountPath: /run/edge, readOnly: true }
+  {{- end }}
 {{- end -}}
 
 {{- define "parley.gatewayVolumes" -}}
@@ -199,5 +303,9 @@ volumeMounts:
 {{- end }}
 {{- if .root.Values.mtls.enabled }}
 {{ include "parley.tlsVolume" . }}
+{{- end }}
+{{- with .root.Values.gateway.edge.tls.existingSecret }}
+- name: edge
+  secret: { secretName: {{ . }}, defaultMode: 0440 }
 {{- end }}
 {{- end -}}

@@ -9,6 +9,13 @@
 {{- range $setting, $value := $component.settings -}}
   {{- $_ := set $variables $setting (include "parley.text" $value) -}}
 {{- end -}}
+{{- if eq $name "image" -}}
+  {{- /* Where the models that draw may be at zero, jobs wait as long as their start may take. */ -}}
+  {{- $models := get (include "parley.components" $root | fromJson) (printf "triton-%s" $component.modelGroup) -}}
+  {{- if and $models $models.autoscaling.keda.scaleToZero (not (hasKey $variables "models_wait_seconds")) -}}
+    {{- $_ := set $variables "models_wait_seconds" (include "parley.text" $models.startup.seconds) -}}
+  {{- end -}}
+{{- end -}}
 {{- $_ := set $variables "listen" "0.0.0.0:50051" -}}
 {{- $_ = set $variables "metrics_listen" "0.0.0.0:9090" -}}
 {{- $_ = set $variables "drain_seconds" (include "parley.text" $component.termination.graceSeconds) -}}
@@ -27,6 +34,9 @@
   {{- $_ = set $variables "tls_certificate_file" "/run/tls/tls.crt" -}}
   {{- $_ = set $variables "tls_key_file" "/run/tls/tls.key" -}}
   {{- $_ = set $variables "tls_ca_file" "/run/tls/ca.crt" -}}
+{{- else -}}
+  {{- /* Network policies say who reaches it. */ -}}
+  {{- $_ := set $variables "allow_plaintext" "true" -}}
 {{- end -}}
 {{- range $setting, $value := $variables }}
 - { name: {{ include "parley.variable" (dict "service" $name "setting" $setting) }}, value: {{ $value | quote }} }

@@ -47,6 +47,9 @@ env:
   {{- if .root.Values.mtls.enabled }}
   - { name: PARLEY_TRITON_TLS, value: /run/tls }
   {{- end }}
+  {{- with .root.Values.tracing.httpEndpoint }}
+  - { name: PARLEY_TRITON_OTLP, value: {{ . | quote }} }
+  {{- end }}
   {{- with .component.extraEnv }}
   {{- toYaml . | nindent 2 }}
   {{- end }}

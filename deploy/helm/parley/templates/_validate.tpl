@@ -112,6 +112,9 @@
 {{- if and (eq .Values.gateway.mode "gatewayapi") (not .Values.gateway.gatewayApi.parentRefs) -}}
   {{- fail "gateway.gatewayApi.parentRefs: is needed for mode gatewayapi" -}}
 {{- end -}}
+{{- if and (eq .Values.gateway.mode "gatewayapi") .Values.gateway.edge.tls.existingSecret -}}
+  {{- fail "gateway.edge.tls.existingSecret: with mode gatewayapi the Gateway has the certificate, and speaks plaintext to Envoy" -}}
+{{- end -}}
 {{- range .Values.gateway.gatewayApi.grpcHostnames -}}
   {{- if has . $root.Values.gateway.gatewayApi.hostnames -}}
     {{- fail (printf "gateway.gatewayApi: %s is a host name of both routes; a Gateway takes it for one kind only" .) -}}
@@ -119,5 +122,37 @@
 {{- end -}}
 {{- if and .Values.externalSecrets.enabled (not .Values.externalSecrets.storeRef.name) -}}
   {{- fail "externalSecrets.storeRef.name: is needed" -}}
+{{- end -}}
+{{- if .Values.backup.enabled -}}
+  {{- $databases := list -}}
+  {{- range $name, $component := $components -}}
+    {{- if $component.database -}}{{ $databases = append $databases $name }}{{- end -}}
+  {{- end -}}
+  {{- if eq .Values.postgresql.mode "sqlite" -}}
+    {{- fail "backup.enabled: with postgresql.mode sqlite the databases are files inside pods, which no other pod reaches; use external or cloudnativepg" -}}
+  {{- end -}}
+  {{- if not $databases -}}
+    {{- fail "backup.enabled: no service that is enabled has a database" -}}
+  {{- end -}}
+  {{- if not .Values.backup.store.url -}}
+    {{- fail "backup.store.url: is needed; s3://bucket/path, gs://bucket/path or abfs://container/path" -}}
+  {{- end -}}
+  {{- if and .Values.backup.recipients .Values.backup.recipientsConfigMap -}}
+    {{- fail "backup.recipients and backup.recipientsConfigMap exclude each other; put the keys into the ConfigMap" -}}
+  {{- end -}}
+  {{- if not (or .Values.backup.recipients .Values.backup.recipientsConfigMap) -}}
+    {{- fail "backup.recipients: is needed; dumps are encrypted to these public keys (age-keygen makes a pair)" -}}
+  {{- end -}}
+{{- end -}}
+{{- with .Values.backup.restore.service -}}
+  {{- if not $root.Values.backup.enabled -}}
+    {{- fail "backup.restore.service: needs backup.enabled with the store that the dumps are in" -}}
+  {{- end -}}
+  {{- if not (dig . "database" false $components) -}}
+    {{- fail (printf "backup.restore.service: there is no service %s with a database" .) -}}
+  {{- end -}}
+  {{- if not $root.Values.backup.restore.identitySecret -}}
+    {{- fail "backup.restore.identitySecret: is needed; a Secret whose key `identity` is the private key" -}}
+  {{- end -}}
 {{- end -}}
 {{- end -}}

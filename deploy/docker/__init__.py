@@ -1,0 +1,1 @@
+"""Container images: what they are made of, and how they are built."""
