@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,8 @@ from typing import Any
 import httpx
 
 from deploy.local import sample_shop
-from parley.sql.v1 import sql_pb2
 from tests.conftest import free_port
-from tests.gateway.conftest import envoy
+from tests.gateway.conftest import envoy, identity_service, wait_for
 from tests.sql.test_service import no_live_queries
 
 Serve = Callable[..., AbstractAsyncContextManager[Any]]
@@ -21,19 +20,25 @@ SHOP = "/api/v1/databases/shop"
 COUNT = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {0}) SELECT i FROM n"
 
 
-async def test_files_and_explanations_pass_the_gateway(
-    serve: Serve, tmp_path: Path, register: Callable[..., Awaitable[sql_pb2.Database]]
-) -> None:
+async def test_files_and_explanations_pass_the_gateway(serve: Serve, tmp_path: Path) -> None:
     sample_shop.build(tmp_path / "shop.sqlite")
     port = free_port()
-    async with serve(max_rows_limit=3000, listen=f"127.0.0.1:{port}") as stub:
-        await register(stub, "shop", "sqlite:///shop.sqlite")
+    async with serve(max_rows_limit=3000, listen=f"127.0.0.1:{port}"):
         await asyncio.to_thread(through_the_gateway, tmp_path, port)
     await no_live_queries()
 
 
 def through_the_gateway(folder: Path, port: int) -> None:
-    with envoy(folder, port) as gateway, httpx.Client(base_url=gateway.url, timeout=30) as client:
+    with (
+        identity_service(folder) as identity,
+        envoy(folder, port, identity) as gateway,
+        httpx.Client(base_url=gateway.url, headers=gateway.bearer, timeout=30) as client,
+    ):
+        wait_for(lambda: client.get("/healthz/sql").status_code == 200, 60, "sql")
+        registered = client.post(
+            "/api/v1/databases", params={"database_id": "shop"}, json={"url": "sqlite:///shop.sqlite"}
+        )
+        assert registered.status_code == 200, registered.text
         # More than one piece, and not one byte of JSON around them.
         file = client.post(f"{SHOP}:exportQuery", json={"sql": f"SELECT i, 'x' || i FROM ({COUNT.format(2900)})"})
         assert file.status_code == 200
