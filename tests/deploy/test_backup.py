@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from scripts.settings_docs import settings_class
+from services.mesh.database import Database
 from tests.conftest import ROOT, free_port
 from tests.deploy.rendering import CASES, Object, component, containers, of_kind, one, pod, rendered, texts
 
@@ -58,6 +59,12 @@ def volumes(workload: Object, item: Object) -> dict[str, Object]:
 
 def test_there_is_none_unless_it_is_asked_for() -> None:
     assert not [item for item in rendered() if component(item) == "backup"]
+
+
+def test_notes_say_that_there_is_none() -> None:
+    assert "backup.enabled" in texts()["parley/templates/NOTES.txt"]
+    assert "backup.enabled" not in texts(VALUES)["parley/templates/NOTES.txt"]
+    assert "backup.enabled" not in texts(CASES["dev"])["parley/templates/NOTES.txt"]
 
 
 def test_monitoring_looks_for_the_cronjob_by_its_name() -> None:
@@ -307,6 +314,39 @@ def test_what_the_cronjob_dumps_the_restores_job_brings_back(
     restored = execute(one(rendered(older), "Job", "parley-backup-restore-chat"), "chat", mounted, s3, another)
     assert (restored.returncode, restored.stdout.strip()) == (0, names[1]), restored.stderr[-2000:]
     assert query(another, "SELECT count(*) FROM drill") == (2,)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_the_schema_of_every_service_comes_back(
+    service: str, make_postgres: Callable[[], str], mounted: Path, s3: str
+) -> None:
+    """Indexes, defaults, keys: what the migrations made, and nothing else; the service has nothing to add to it."""
+    url, fresh = make_postgres(), make_postgres()
+    migrations = ROOT / "services" / service / "migrations"
+    await migrated(url, migrations)
+    values = {"backup": VALUES["backup"] | {"restore": {"service": service, "identitySecret": "parley-restore"}}}
+    made = execute(cron_job(values), service, mounted, s3, url)
+    assert made.returncode == 0, made.stderr[-2000:]
+    restored = execute(one(rendered(values), "Job", f"parley-backup-restore-{service}"), service, mounted, s3, fresh)
+    assert restored.returncode == 0, restored.stderr[-2000:]
+    assert schema(fresh) == schema(url)
+    await migrated(fresh, migrations)
+    assert schema(fresh) == schema(url)
+
+
+async def migrated(url: str, migrations: Path) -> None:
+    """Brings a database up, as a service that starts does."""
+    database = Database(url, migrations)
+    try:
+        await database.migrate()
+    finally:
+        await database.close()
+
+
+def schema(url: str) -> list[str]:
+    """What makes a database's schema anew; without the words that pg_dump makes up for each dump."""
+    done = subprocess.run(["pg_dump", "--schema-only", "--no-owner", url], capture_output=True, text=True, check=True)
+    return [line for line in done.stdout.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))]
 
 
 def test_what_the_store_refuses_fails_the_job(make_postgres: Callable[[], str], mounted: Path, s3: str) -> None:

@@ -280,9 +280,9 @@ def test_the_releases_test_makes_a_real_call(
     values = {"gateway": {"edge": {"tls": {"existingSecret": "certificate"}}}} if tls else {}
     objects = rendered(values)
     (service,) = one(objects, "Service", "parley-gateway")["spec"]["ports"]
-    asked = pod(one(objects, "Job", "parley-test"))["containers"][0]["args"][-1]
+    asked = pod(one(objects, "Job", "parley-test"))["containers"][0]["args"]
     scheme, port = ("https", 443) if tls else ("http", 80)
-    assert asked == f"gateway={scheme}://parley-gateway:{port}/api/v1/loginProviders"
+    assert f"gateway={scheme}://parley-gateway:{port}/api/v1/loginProviders" in asked
     assert (service["port"], service["name"], service["appProtocol"]) == (port, scheme, scheme)
     monkeypatch.setattr(check, "SECONDS", 0.0)
     with answering(tls) as address:

@@ -9,7 +9,7 @@ import pathlib
 import re
 import shutil
 import subprocess
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from typing import Any
 
 import helm_python as helm
@@ -22,7 +22,7 @@ from tests.deploy.rendering import CASES, CHART, NAMESPACE, RELEASE, containers,
 from tests.deploy.test_kustomize import OVERLAYS, build, built
 
 VERSIONS = ("1.31", "1.34", "1.37")
-# Groups of custom resources, whose schemas Kubernetes does not have; FIELDS below knows those that we use.
+# Groups of custom resources, whose schemas Kubernetes does not have: test_crds.py judges them.
 CUSTOM = {
     "cert-manager.io",
     "external-secrets.io",
@@ -116,51 +116,6 @@ def test_the_judge_sees_a_wrong_field() -> None:
     item["spec"]["template"]["spec"]["containers"][0]["imagePolicy"] = "Always"
     assert "imagePolicy" in faults(json.dumps(item), "1.34")
     assert "no-such" in faults(json.dumps({**item, "apiVersion": "no-such/v1"}), "1.34")
-
-
-# What each custom resource of ours has to have, and the fields of its spec that its definition knows.
-FIELDS: dict[str, tuple[str, set[str], set[str]]] = {
-    "Certificate": (
-        "cert-manager.io/v1",
-        {"secretName", "issuerRef"},
-        {"commonName", "dnsNames", "duration", "isCA", "privateKey", "renewBefore", "usages"},
-    ),
-    "Issuer": ("cert-manager.io/v1", set(), {"ca", "selfSigned"}),
-    "ExternalSecret": (
-        "external-secrets.io/v1",
-        {"secretStoreRef", "target", "dataFrom"},
-        {"refreshInterval"},
-    ),
-    "HTTPRoute": ("gateway.networking.k8s.io/v1", {"parentRefs", "rules"}, {"hostnames"}),
-    "GRPCRoute": ("gateway.networking.k8s.io/v1", {"parentRefs", "rules"}, {"hostnames"}),
-    "ScaledObject": (
-        "keda.sh/v1alpha1",
-        {"scaleTargetRef", "triggers"},
-        {"advanced", "cooldownPeriod", "fallback", "maxReplicaCount", "minReplicaCount", "pollingInterval"},
-    ),
-    "ServiceMonitor": ("monitoring.coreos.com/v1", {"endpoints", "selector"}, set()),
-    "PodMonitor": ("monitoring.coreos.com/v1", {"podMetricsEndpoints", "selector"}, set()),
-    "PrometheusRule": ("monitoring.coreos.com/v1", {"groups"}, set()),
-    "Cluster": ("postgresql.cnpg.io/v1", {"instances", "storage"}, {"bootstrap", "imageName", "resources"}),
-}
-
-
-def custom_resources() -> Iterator[dict[str, Any]]:
-    """Every custom resource that a case renders."""
-    for case in CASES.values():
-        for item in rendered(case):
-            if item["apiVersion"].partition("/")[0] in CUSTOM:
-                yield item
-
-
-def test_custom_resources_have_the_fields_of_their_definitions() -> None:
-    seen = set()
-    for item in custom_resources():
-        version, needed, known = FIELDS[item["kind"]]
-        assert item["apiVersion"] == version
-        assert needed <= set(item["spec"]) <= needed | known, item["kind"]
-        seen.add(item["kind"])
-    assert seen == set(FIELDS), "every kind is rendered by some case"
 
 
 def checkov() -> str:
