@@ -27,7 +27,7 @@ from triton_models.training.scenes import (
 )
 
 PROMPT = "a red circle left of a blue square"
-# Chosen: of the first 24 seeds, 9 give a picture that is right in every point.
+# Chosen: of the first 24 seeds, 12 give a picture that is right in every point.
 SEED = 9
 # What the prompt says: places in the lists of scenes.py.
 WANTED = Caption(
