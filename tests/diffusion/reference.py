@@ -1,7 +1,8 @@
 """Draws with diffusers' own pipelines and with the diffusion model, and says how far apart the pictures are.
 
 Runs in the environment of the torch models: python -m tests.diffusion.reference MODELS, the folder that tiny.py wrote.
-Says a JSON object with the largest difference, in levels of 255, for each way to draw.
+Says a JSON object: `apart`, the largest difference, in levels of 255, for each way to draw; and `steps`, how many steps
+were made for a caller who gave up while the second of many was made.
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ from diffusers import (
     StableDiffusionInpaintPipeline,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
+    UNet2DConditionModel,
 )
 from PIL import Image
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from triton_models.shared.diffusion import samplers
 from triton_models.shared.diffusion.engine import Diffusion
+from triton_models.shared.errors import CancelledError
 from triton_models.shared.worker_process import Request
 
 PROMPT, SEED, STEPS = "a red circle", 3, 4
@@ -74,6 +78,20 @@ class Both:
             small.set_adapters(["it"], [0.8])
             yield f"lora, {name}", self._apart(small, "Euler", 7.5, loras=[{"name": name, "weight": 0.8}])
             small.unload_lora_weights()
+
+    def given_up(self) -> int:
+        """The steps that are made for a caller who gives up while the second of many is made."""
+        begun: list[str] = []
+
+        def count(module: torch.nn.Module, _inputs: Any) -> None:
+            begun.extend(["step"] * isinstance(module, UNet2DConditionModel))
+
+        asked = {"task": "draw", "model": "small", "prompt": PROMPT, "seeds": [SEED], "steps": 50, "sampler": "Euler"}
+        hook = register_module_forward_pre_hook(count)
+        (answer,) = self._ours.answer([Request({"request": [json.dumps(asked).encode()]}, lambda: len(begun) >= 2)])
+        hook.remove()
+        assert isinstance(answer, CancelledError)
+        return len(begun)
 
     def _pipeline(self, kind: Any, name: str) -> Any:
         return kind.from_pretrained(self._models / "checkpoints" / name, local_files_only=True)
@@ -148,4 +166,5 @@ class Both:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(dict(Both(Path(sys.argv[1])).differences())) + "\n")
+    both = Both(Path(sys.argv[1]))
+    sys.stdout.write(json.dumps({"apart": dict(both.differences()), "steps": both.given_up()}) + "\n")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from triton_models.training.captions import Caption, write_caption
-from triton_models.training.checker import judge, read
-from triton_models.training.pictures import Picture, draw
+from triton_models.training.checker import edges_in_common, hollow, judge, read
+from triton_models.training.pictures import Picture, draw, draw_outlines, edges, outline
 from triton_models.training.scenes import BACKGROUND_NAMES, COLOUR_NAMES, SHAPES, SIDE, Scene, Thing, draw_scene
 
 SEEDS = range(250)
@@ -112,3 +112,21 @@ def test_a_wrong_background_place_size_or_number_is_seen() -> None:
 )
 def test_a_picture_without_the_thing_is_not_right(picture: Picture) -> None:
     assert not all(judge(caption_of(ASKED), read(picture)).values())
+
+
+def test_it_tells_outlines_from_what_is_filled_and_reads_both() -> None:
+    scenes = [draw_scene(seed) for seed in SEEDS]
+    plain = [scene for scene in scenes if all(SHAPES[one.shape] != "ring" for one in scene.things)]
+    assert not any(hollow(draw(scene)) for scene in plain)
+    # The arms of a small cross are hardly wider than two lines: there is nothing to tell.
+    assert np.mean([hollow(draw_outlines(scene)) for scene in plain]) >= 0.9
+    right = [all(judge(caption_of(scene), read(draw_outlines(scene), outline)).values()) for scene in scenes]
+    assert np.mean(right) >= 0.94
+
+
+def test_edges_agree_with_themselves_also_a_pixel_away_and_not_with_others() -> None:
+    lines = edges(draw(ASKED))
+    assert edges_in_common(lines, lines) == 1.0
+    assert edges_in_common(np.roll(lines, 1, axis=1), lines) > 0.9
+    assert edges_in_common(edges(draw(scene_of(thing("star", "red", 32, 50)))), lines) < 0.5
+    assert edges_in_common(np.zeros_like(lines), lines) == 0.0

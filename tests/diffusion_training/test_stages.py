@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from typing import Any
 
@@ -25,7 +26,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return json.loads((folder / "found.json").read_text())
 
 
-@pytest.mark.parametrize("stage", ["text", "vae", "decoder", "unet", "lora", "controlnet"])
+@pytest.mark.parametrize("stage", ["text", "vae", "unet", "decoder", "further", "lora", "controlnet"])
 def test_a_stage_lowers_its_loss(found: Any, stage: str) -> None:
     assert found["losses"][stage]["last"] < found["losses"][stage]["first"]
 
@@ -53,6 +54,16 @@ def test_what_is_exported_loads_with_no_code_of_ours_and_draws(found: Any) -> No
 def test_the_lora_and_the_controlnet_load_beside_it(found: Any) -> None:
     assert found["drawn"]["lora_changes"]
     assert found["drawn"]["controlnet_shape"] == [64, 64, 3]
+
+
+def test_a_deeper_autoencoder_does_at_first_what_the_shallow_one_did(found: Any) -> None:
+    assert found["deepened"] == 0.0
+
+
+def test_the_lora_and_the_controlnet_are_measured_by_what_pictures_show(found: Any) -> None:
+    style, edges = found["extras"]
+    assert re.fullmatch(r"LoRA, 4 captions: hollow .*%.*, all right .*%", style)
+    assert re.fullmatch(r"ControlNet, 4 scenes, edges in common .*: with the caption [01]\.\d\d, .*", edges)
 
 
 def test_the_shipped_checkpoint_draws_what_it_never_saw(found: Any) -> None:

@@ -17,7 +17,7 @@ from diffusers import ControlNetModel, StableDiffusionControlNetPipeline
 from PIL import Image
 from safetensors.torch import load_file
 
-from triton_models.training import autoencoder, controlnet, denoiser, export, lora, score, text
+from triton_models.training import autoencoder, controlnet, decoder, denoiser, export, extra_scores, lora, score, text
 from triton_models.training.captions import all_words
 from triton_models.training.pictures import draw, edges
 from triton_models.training.recipe import Recipe, Schedule
@@ -39,6 +39,8 @@ TINY = Recipe(
     text=QUICK,
     vae=replace(QUICK, steps=30),
     unet=replace(QUICK, steps=40, average=0.9),
+    further=replace(QUICK, steps=40, seed=2027),
+    decoder_layers=2,
     lora=replace(QUICK, steps=80, rate=2e-3),
     decoder=replace(QUICK, steps=24),
     controlnet=replace(QUICK, steps=100, rate=2e-3),
@@ -55,8 +57,9 @@ def stages(folder: Path) -> dict[str, Any]:
     """Run them in their order."""
     found = {"text": learned(text.train(TINY, folder)), "vae": learned(autoencoder.train(TINY, folder))}
     autoencoder.write_latents(TINY, folder)
-    found["decoder"] = learned(autoencoder.train_decoder(TINY, folder))
     found["unet"] = learned(denoiser.train(TINY, folder))
+    found["decoder"] = learned(decoder.train(TINY, folder))
+    found["further"] = learned(denoiser.train_further(TINY, folder))
     found["lora"] = learned(lora.train(TINY, folder))
     found["controlnet"] = learned(controlnet.train(TINY, folder))
     return found
@@ -104,6 +107,26 @@ def shipped() -> dict[str, float]:
     return {"all right": score.share_right(score.score(pipe, captions, score.Settings(steps=12)))}
 
 
+def deepened() -> float:
+    """How much a deeper autoencoder differs from the one that it was made of, before it has learned anything."""
+    network = autoencoder.make(TINY).eval()
+    deeper = decoder.deepen(network, 3).eval()
+    latents = torch.randn(2, TINY.latent_channels, 8, 8, generator=torch.Generator().manual_seed(1))
+    pictures = np.stack([draw(training_scene(seed)) for seed in range(2)])
+    ways = [(autoencoder.encode(one, pictures), one.decode(latents).sample.detach()) for one in (network, deeper)]
+    return max(float((one - other).abs().max()) for one, other in zip(*ways, strict=True))
+
+
+def extras(folder: Path, target: Path) -> list[str]:
+    """What the measures of the LoRA and of the ControlNet say."""
+    pipe, settings = score.load(target), score.Settings(steps=2)
+    weights = folder / "loras" / f"{lora.STYLE}.safetensors"
+    return [
+        extra_scores.of_lora(pipe, weights, 4, settings),
+        extra_scores.of_controlnet(pipe, folder / "controlnets" / "edges", 4, settings),
+    ]
+
+
 def words() -> dict[str, Any]:
     """How the tokenizer cuts words."""
     tokenizer = make_tokenizer(TINY.text_length)
@@ -118,8 +141,10 @@ def words() -> dict[str, Any]:
 def main(folder: Path) -> None:
     """Write what came of it to `folder/found.json`."""
     torch.set_num_threads(1)
-    found = {"losses": stages(folder / "stages"), "words": words(), "resumed": resumed(folder)}
+    found: dict[str, Any] = {"losses": stages(folder / "stages"), "words": words(), "resumed": resumed(folder)}
     found["drawn"] = drawn(folder / "stages", folder / "checkpoint")
+    found["extras"] = extras(folder / "stages", folder / "checkpoint")
+    found["deepened"] = deepened()
     found["shipped"] = shipped()
     (folder / "found.json").write_text(json.dumps(found))
 

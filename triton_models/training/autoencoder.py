@@ -13,7 +13,7 @@ from torch import distributed
 from torch.nn import functional
 
 from triton_models.training.loop import Chance, Loop, workers
-from triton_models.training.pictures import Picture, draw, draw_many, draw_outlines
+from triton_models.training.pictures import Picture, draw, draw_many
 from triton_models.training.recipe import Recipe
 from triton_models.training.scenes import SIDE, Scene, training_scene
 
@@ -22,8 +22,6 @@ SEEDS_FROM = 10_000_000
 EDGE_WEIGHT, THING_WEIGHT = 0.5, 4.0
 FIRST_LOG_VARIANCE = -6.0
 ENCODED_AT_ONCE = 200
-# Of the decoder's further lessons: how far off latents are at most (their spread is 1), and how many are of outlines.
-DECODER_SEEDS_FROM, LATENTS_OFF, OUTLINED = 40_000_000, 0.1, 0.2
 
 
 def make(recipe: Recipe) -> Any:
@@ -76,36 +74,6 @@ def train(recipe: Recipe, folder: Path) -> list[float]:
     losses = loop.run(loss_of)
     if loop.leads:
         _scale(loop.averaged, recipe)
-        loop.averaged.save_pretrained(folder / "vae")
-    return losses
-
-
-def train_decoder(recipe: Recipe, folder: Path) -> list[float]:
-    """Teach the decoder alone, further: the latents, which the U-Net learned to make, stay what they are.
-
-    It learns from latents that are a little off, as the U-Net's are, and also to draw outlines, for the LoRA's style.
-    """
-    network = load(folder)
-    for part in (network.encoder, network.quant_conv):
-        part.requires_grad_(False)
-    loop = Loop(folder / "decoder-state", network, recipe.decoder, decay=0.0)
-    batch = loop.share(recipe.decoder.batch)
-    scale = network.config.scaling_factor
-
-    def loss_of(chance: Chance) -> Any:
-        seeds = range(DECODER_SEEDS_FROM + chance.number * batch, DECODER_SEEDS_FROM + (chance.number + 1) * batch)
-        styled = chance.numpy.random(batch) < OUTLINED
-        drawings = [draw_outlines if outlined else draw for outlined in styled]
-        shown = np.stack([drawing(training_scene(seed)) for drawing, seed in zip(drawings, seeds, strict=True)])
-        latents = encode(network, shown)
-        spread = LATENTS_OFF * torch.rand(batch, 1, 1, 1, generator=chance.torch)
-        latents = latents + spread * torch.randn(latents.shape, generator=chance.torch)
-        with torch.autocast("cpu", torch.bfloat16):
-            drawn = network.decode(latents / scale, return_dict=False)[0].float()
-        return _error(drawn, tensor(shown))
-
-    losses = loop.run(loss_of)
-    if loop.leads:
         loop.averaged.save_pretrained(folder / "vae")
     return losses
 

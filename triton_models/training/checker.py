@@ -5,6 +5,7 @@ The measure of the checkpoint: what a caption says is compared with what is to b
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from itertools import permutations
@@ -13,16 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triton_models.training.captions import UNSAID, Caption, SaidThing
-from triton_models.training.pictures import Floats, Picture, coverage
-from triton_models.training.scenes import BACKGROUNDS, COLOURS, GRID, RADII, SHAPES, SIDE, Thing
+from triton_models.training.pictures import BACKGROUND_COLOURS, THING_COLOURS, Floats, Picture, coverage
+from triton_models.training.scenes import GRID, RADII, SHAPES, SIDE, Thing
 
 NOISE = 45.0  # a difference from the background, in RGB, that is no thing yet
 SPECK = 14  # pixels; less is dirt, not a thing
+HOLE = 4  # pixels of the background inside a thing
 UNREADABLE = 0.6  # overlap with the best outline below which a blob has no shape
 ATTRIBUTES = ("shape", "colour", "size", "count", "place", "relation", "background")
-
-_BACKGROUNDS = np.array(list(BACKGROUNDS.values()), dtype=np.float32)
-_COLOURS = np.array(list(COLOURS.values()), dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -33,14 +32,14 @@ class Reading:
     background: int
 
 
-def read(picture: Picture) -> Reading:
-    """Read a picture (SIDE, SIDE, 3)."""
+def read(picture: Picture, covers: Callable[[Thing], Floats] = coverage) -> Reading:
+    """Read a picture (SIDE, SIDE, 3) whose things are painted like this: filled, or as outlines."""
     values = picture.astype(np.float32)
     border = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
     ground = np.median(border, axis=0)
-    background = _nearest(_BACKGROUNDS, ground)
+    background = _nearest(BACKGROUND_COLOURS, ground)
     blobs = components(np.linalg.norm(values - ground, axis=2) > NOISE)
-    things = tuple(_thing(values, ground, blob) for blob in blobs if blob.sum() >= SPECK)
+    things = tuple(_thing(values, ground, blob, covers) for blob in blobs if blob.sum() >= SPECK)
     return Reading(things, background)
 
 
@@ -67,7 +66,7 @@ def _nearest(palette: Floats, colour: Floats) -> int:
     return int(np.linalg.norm(palette - colour, axis=1).argmin())
 
 
-def _thing(values: Floats, ground: Floats, blob: NDArray[np.bool_]) -> Thing:
+def _thing(values: Floats, ground: Floats, blob: NDArray[np.bool_], covers: Callable[[Thing], Floats]) -> Thing:
     """The thing that a blob is: its colour from its purest pixels, then its outline at half of that colour."""
     difference = values - ground
     strength = np.where(blob, np.linalg.norm(difference, axis=2), 0)
@@ -76,11 +75,12 @@ def _thing(values: Floats, ground: Floats, blob: NDArray[np.bool_]) -> Thing:
     direction = (colour - ground) / max(float(np.square(colour - ground).sum()), 1.0)
     # The soft edge belongs to the thing although its outermost pixels are weaker than NOISE.
     alpha = np.clip(difference @ direction, 0, 1) * _grown(blob)
-    overlaps = [_fit(alpha, shape) for shape in range(len(SHAPES))]
+    overlaps = [_fit(alpha, shape, covers) for shape in range(len(SHAPES))]
     best = int(np.argmax([overlap for overlap, _ in overlaps]))
     overlap, (x, y, radius) = overlaps[best]
     size = int(np.abs(np.array(RADII) - radius).argmin())
-    return Thing(best if overlap >= UNREADABLE else UNSAID, _nearest(_COLOURS, colour), size, x, y, radius)
+    shape = best if overlap >= UNREADABLE else UNSAID
+    return Thing(shape, _nearest(THING_COLOURS, colour), size, x, y, radius)
 
 
 def _grown(blob: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -89,7 +89,7 @@ def _grown(blob: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(blob | padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:])
 
 
-def _fit(alpha: Floats, shape: int) -> tuple[float, tuple[float, float, float]]:
+def _fit(alpha: Floats, shape: int, covers: Callable[[Thing], Floats]) -> tuple[float, tuple[float, float, float]]:
     """How well a shape of the same box overlaps with what was found, 0 to 1; and its centre and radius."""
     left, right = _extent(alpha.max(axis=0))
     top, bottom = _extent(alpha.max(axis=1))
@@ -97,7 +97,7 @@ def _fit(alpha: Floats, shape: int) -> tuple[float, tuple[float, float, float]]:
     radius = max((right - left) / (high_x - low_x), (bottom - top) / (high_y - low_y))
     x = (left + right) / 2 - radius * (low_x + high_x) / 2
     y = (top + bottom) / 2 - radius * (low_y + high_y) / 2
-    drawn = coverage(Thing(shape, 0, 0, x, y, radius))
+    drawn = covers(Thing(shape, 0, 0, x, y, radius))
     overlap = float(np.minimum(alpha, drawn).sum() / max(float(np.maximum(alpha, drawn).sum()), 1e-6))
     return overlap, (x, y, radius)
 
@@ -183,3 +183,25 @@ def relation_of(first: Thing, second: Thing) -> int:
     if abs(right) >= abs(down):
         return 1 if right > 0 else 0
     return 3 if down > 0 else 2
+
+
+def hollow(picture: Picture) -> bool:
+    """Whether a thing encloses some of the background, as outlines do, and rings."""
+    values = picture.astype(np.float32)
+    ground = np.median(np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]]), axis=0)
+    parts = components(np.linalg.norm(values - ground, axis=2) <= NOISE)
+    inner = (part for part in parts if not (part[[0, -1]].any() or part[:, [0, -1]].any()))
+    return any(part.sum() >= HOLE for part in inner)
+
+
+def edges_in_common(found: Picture, asked: Picture) -> float:
+    """How well two pictures of edges (SIDE, SIDE, 3) agree, 0 to 1.
+
+    The F-measure of boundaries with a pixel of tolerance (Martin, Fowlkes and Malik, 2004).
+    """
+    mine, theirs = found[..., 0] > 0, asked[..., 0] > 0
+    if not mine.any() or not theirs.any():
+        return 0.0
+    precision = float((mine & _grown(theirs)).sum() / mine.sum())
+    recall = float((theirs & _grown(mine)).sum() / theirs.sum())
+    return 2 * precision * recall / max(precision + recall, 1e-9)

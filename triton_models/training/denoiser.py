@@ -13,7 +13,7 @@ from diffusers import DDPMScheduler, UNet2DConditionModel
 from triton_models.training import text
 from triton_models.training.captions import write_caption
 from triton_models.training.loop import Chance, Loop
-from triton_models.training.recipe import Recipe
+from triton_models.training.recipe import Recipe, Schedule
 from triton_models.training.scenes import KINDS, SIDE, training_scene
 
 # The noise schedule of Stable Diffusion. What the network predicts is the velocity (arXiv:2202.00512): it stays of one
@@ -97,6 +97,17 @@ class Denoising:
         error = (velocity - target).square().mean(dim=(1, 2, 3))
         return (error * self._weights[steps]).mean()
 
+    @torch.no_grad()  # type: ignore[untyped-decorator]  # torch has no types where mypy runs
+    def see(self, network: Callable[..., Any], latents: Any, states: Any, chance: Chance, latest: int) -> Any:
+        """What `network` takes latents for that got the noise of random steps before `latest`."""
+        noise = torch.randn(latents.shape, generator=chance.torch)
+        steps = torch.randint(latest, (len(latents),), generator=chance.torch)
+        noised = self._noise.add_noise(latents, noise, steps).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            velocity = network(noised, steps, states, return_dict=False)[0].float()
+        signal = self._noise.alphas_cumprod[steps][:, None, None, None]
+        return signal.sqrt() * noised - (1 - signal).sqrt() * velocity
+
     def loss_of_batch(self, network: Callable[..., Any], data: Captioned, chance: Chance, batch: int) -> Any:
         """The loss of a batch of pictures and captions, drawn at random."""
         chosen = data.choose(chance, batch)
@@ -105,12 +116,20 @@ class Denoising:
 
 def train(recipe: Recipe, folder: Path) -> list[float]:
     """Teach the U-Net; writes `folder/unet`, and while it learns `folder/unet-snapshot`."""
+    return _teach(make(recipe), recipe, recipe.unet, folder, "unet-state")
+
+
+def train_further(recipe: Recipe, folder: Path) -> list[float]:
+    """Teach the finished U-Net once more, with a second rise and fall of the learning rate; writes `folder/unet`."""
+    return _teach(load(folder), recipe, recipe.further, folder, "further-state")
+
+
+def _teach(network: Any, recipe: Recipe, schedule: Schedule, folder: Path, state: str) -> list[float]:
     data, task = Captioned(recipe, folder), Denoising(recipe)
-    network = make(recipe)
-    loop = Loop(folder / "unet-state", network, recipe.unet)
+    loop = Loop(folder / state, network, schedule)
 
     losses = loop.run(
-        lambda chance: task.loss_of_batch(network, data, chance, loop.share(recipe.unet.batch)),
+        lambda chance: task.loss_of_batch(network, data, chance, loop.share(schedule.batch)),
         lambda step: loop.averaged.save_pretrained(folder / "unet-snapshot"),
     )
     if loop.leads:

@@ -39,13 +39,15 @@ def workers() -> tuple[int, int]:
 
 
 def rate_at(schedule: Schedule, step: int) -> float:
-    """The learning rate of a step: linear up, flat, half a cosine down."""
-    falls_from = schedule.steps * (1 - schedule.cooldown)
-    if step < schedule.warmup:
-        return schedule.rate * (step + 1) / schedule.warmup
-    if step < falls_from:
+    """The learning rate of a step: in every cycle linear up, flat, half a cosine down."""
+    steps = schedule.steps / schedule.cycles
+    step_of_cycle = step % steps
+    falls_from = steps * (1 - schedule.cooldown)
+    if step_of_cycle < schedule.warmup:
+        return schedule.rate * (step_of_cycle + 1) / schedule.warmup
+    if step_of_cycle < falls_from:
         return schedule.rate
-    share = (step - falls_from) / max(schedule.steps - falls_from, 1)
+    share = (step_of_cycle - falls_from) / max(steps - falls_from, 1)
     return schedule.rate * (0.5 + 0.5 * math.cos(math.pi * min(share, 1.0)))
 
 

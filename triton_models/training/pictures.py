@@ -13,11 +13,12 @@ Floats = NDArray[np.float32]
 Picture = NDArray[np.uint8]
 
 LINE = 2.6  # pixels
+NEAR = 2.0  # pixels: what is beside a thing
 EDGE = 40  # a step between neighbours, in any colour, that is an edge
 
 _ROWS, _COLUMNS = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32) + np.float32(0.5)
-_BACKGROUNDS = np.array(list(BACKGROUNDS.values()), dtype=np.float32)
-_COLOURS = np.array(list(COLOURS.values()), dtype=np.float32)
+BACKGROUND_COLOURS = np.array(list(BACKGROUNDS.values()), dtype=np.float32)
+THING_COLOURS = np.array(list(COLOURS.values()), dtype=np.float32)
 
 
 def _polygon(corners: list[tuple[float, float]]) -> Callable[[Floats, Floats], Floats]:
@@ -94,6 +95,11 @@ def outline(thing: Thing) -> Floats:
     return np.asarray(np.clip(0.5 + LINE / 2 - np.abs(_distance(thing) + LINE / 2), 0, 1), dtype=np.float32)
 
 
+def surroundings(thing: Thing) -> Floats:
+    """How much of each pixel belongs to a thing or to the NEAR pixels about it."""
+    return np.asarray(np.clip(0.5 + NEAR - _distance(thing), 0, 1), dtype=np.float32)
+
+
 def draw(scene: Scene) -> Picture:
     """The picture of a scene: (SIDE, SIDE, 3), RGB."""
     return _paint(scene, coverage)
@@ -105,10 +111,10 @@ def draw_outlines(scene: Scene) -> Picture:
 
 
 def _paint(scene: Scene, covers: Callable[[Thing], Floats]) -> Picture:
-    picture = np.broadcast_to(_BACKGROUNDS[scene.background], (SIDE, SIDE, 3)).copy()
+    picture = np.broadcast_to(BACKGROUND_COLOURS[scene.background], (SIDE, SIDE, 3)).copy()
     for thing in scene.things:
         alpha = covers(thing)[..., None]
-        picture += alpha * (_COLOURS[thing.colour] - picture)
+        picture += alpha * (THING_COLOURS[thing.colour] - picture)
     return np.asarray(np.round(picture), dtype=np.uint8)
 
 

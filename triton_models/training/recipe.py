@@ -17,6 +17,8 @@ class Schedule:
     cooldown: float = 0.3
     average: float = 0.0
     """Decay of the running average of the weights; 0: the weights as they are."""
+    cycles: int = 1
+    """How often the learning rate rises and falls: the steps are split evenly (warm restarts, arXiv:1608.03983)."""
     seed: int = 2026
 
 
@@ -31,6 +33,9 @@ class Recipe:
     latent_channels: int = 4
     prior_weight: float = 2e-4
     """Weight of the latents' KL divergence, a mean over latent values, beside the mean error of pixel values."""
+
+    decoder_layers: int = 3
+    """Layers of a block from the `decoder` stage on, which makes the autoencoder deeper."""
 
     text_width: int = 128
     text_layers: int = 4
@@ -59,7 +64,8 @@ class Recipe:
 
     text: Schedule = Schedule(steps=700, batch=256, rate=1e-3)
     vae: Schedule = Schedule(steps=6000, batch=16, rate=1.5e-3, cooldown=0.7, average=0.995)
-    decoder: Schedule = Schedule(steps=1600, batch=16, rate=1e-3, cooldown=0.9, average=0.99)
+    decoder: Schedule = Schedule(steps=4000, batch=16, rate=8e-4, cooldown=0.9, average=0.995, cycles=2)
     unet: Schedule = Schedule(steps=7500, batch=48, rate=7e-4, warmup=200, cooldown=0.6, average=0.998)
-    lora: Schedule = Schedule(steps=700, batch=32, rate=2e-3, warmup=30, cooldown=0.6)
+    further: Schedule = Schedule(steps=3000, batch=48, rate=5e-4, warmup=200, cooldown=0.8, average=0.998, seed=2027)
+    lora: Schedule = Schedule(steps=1800, batch=32, rate=2e-3, warmup=30, cooldown=0.6)
     controlnet: Schedule = Schedule(steps=2000, batch=32, rate=2e-3, warmup=40, cooldown=0.4)

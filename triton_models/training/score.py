@@ -54,14 +54,19 @@ def load(directory: Path) -> Any:
     return made
 
 
-def draw(pipe: Any, prompts: Sequence[str], settings: Settings) -> Picture:
-    """One picture for each prompt; the seed of prompt n is the settings' seed plus n."""
+def draw(pipe: Any, prompts: Sequence[str], settings: Settings, lines: Any = None) -> Picture:
+    """One picture for each prompt; the seed of prompt n is the settings' seed plus n.
+
+    `lines`: (N, 3, H, W), 0 to 1, what a pipeline with a ControlNet is led by.
+    """
     parts = []
     for first in range(0, len(prompts), BATCH):
         batch = list(prompts[first : first + BATCH])
         generators = [torch.Generator().manual_seed(settings.seed + first + index) for index in range(len(batch))]
+        led = {} if lines is None else {"image": lines[first : first + BATCH]}
         drawn = pipe(
             batch,
+            **led,
             num_inference_steps=settings.steps,
             guidance_scale=settings.guidance,
             generator=generators,

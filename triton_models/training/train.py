@@ -12,14 +12,15 @@ from pathlib import Path
 import torch
 from torch import distributed
 
-from triton_models.training import autoencoder, controlnet, denoiser, export, lora, score, text
+from triton_models.training import autoencoder, controlnet, decoder, denoiser, export, extra_scores, lora, score, text
 from triton_models.training.mosaic import write_mosaic
 from triton_models.training.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
 EMBEDDED = ROOT / "triton_models" / "diffusion" / "embedded"
 SHEET = ROOT / "docs" / "diffusion-samples.png"
-CHOICE = 80  # captions that settings are chosen by
+# Captions that settings are chosen by, and that the LoRA and the ControlNet are measured with.
+CHOICE, EXTRAS = 80, 100
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,10 @@ def _export(task: Task) -> None:
 def _score(task: Task) -> None:
     pipe = score.load(task.target / "checkpoints" / "shapes")
     found = score.score(pipe, score.held_out_captions(task.captions), task.settings)
-    print(f"{task.captions} held-out captions, DPM++ 2M Karras, {task.settings}\n\n{score.table(found)}", flush=True)
+    print(f"{task.captions} held-out captions, DPM++ 2M Karras, {task.settings}\n\n{score.table(found)}\n", flush=True)
+    number = min(EXTRAS, task.captions)
+    print(extra_scores.of_lora(pipe, task.target / "loras" / f"{lora.STYLE}.safetensors", number, task.settings))
+    print(extra_scores.of_controlnet(pipe, task.target / "controlnets" / "edges", number, task.settings), flush=True)
 
 
 def _choose(task: Task) -> None:
@@ -70,8 +74,9 @@ STAGES: dict[str, Callable[[Task], object]] = {
     "text": lambda task: text.train(task.recipe, task.folder),
     "vae": lambda task: autoencoder.train(task.recipe, task.folder),
     "latents": lambda task: autoencoder.write_latents(task.recipe, task.folder),
-    "decoder": lambda task: autoencoder.train_decoder(task.recipe, task.folder),
     "unet": lambda task: denoiser.train(task.recipe, task.folder),
+    "decoder": lambda task: decoder.train(task.recipe, task.folder),
+    "further": lambda task: denoiser.train_further(task.recipe, task.folder),
     "lora": lambda task: lora.train(task.recipe, task.folder),
     "controlnet": lambda task: controlnet.train(task.recipe, task.folder),
     "export": _export,
@@ -80,7 +85,7 @@ STAGES: dict[str, Callable[[Task], object]] = {
     "mosaic": _mosaic,
 }
 
-SHARED = ("text", "vae", "latents", "decoder", "unet", "lora", "controlnet")
+SHARED = ("text", "vae", "latents", "decoder", "unet", "further", "lora", "controlnet")
 
 
 def _run(stages: list[str], task: Task) -> None:
