@@ -15,6 +15,7 @@ BENCHMARKS = {
     "stack": "time until everything is ready, memory of the idle stack",
     "certificates": "a call between services with certificates on both sides against plaintext",
     "identity": "may this request pass: in process and over gRPC, with few keys and with 100,000",
+    "chat_guard": "chat completions with keys, limits and certificates against without; with 100,000 keys",
     "chat": "chat completions through the whole path against LiteLLM and FastAPI; time to first token",
     "providers": "aiohttp against the openai package, as a client of a model provider",
     "asr": "word error rate; the pipeline against the decoder alone; two workers; speakers; memory for 3 hours",

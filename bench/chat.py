@@ -99,8 +99,14 @@ def upstream() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def parley(folder: Path, provider: str) -> Iterator[tuple[str, str]]:
-    """Envoy, the chat service and identity; yields the gateway's URL and a key."""
+def parley(folder: Path, provider: str, asked: guard.Guard | None) -> Iterator[str]:
+    """Envoy and the chat service; yields the gateway's URL.
+
+    Args:
+        folder: Where they keep what they write.
+        provider: Base URL of the model's provider.
+        asked: The identity service; None: nobody is asked, and everybody let in.
+    """
     gateway, admin, chat, metrics, nobody = ports.free(5)
     settings = [{"name": "canned", "base_url": provider, "api_key": "sk-bench", "models": ["canned"]}]
     environment = {
@@ -108,25 +114,26 @@ def parley(folder: Path, provider: str) -> Iterator[tuple[str, str]]:
         "PARLEY_CHAT_METRICS_LISTEN": f"127.0.0.1:{metrics}",
         "PARLEY_CHAT_DATABASE_URL": f"sqlite:///{folder}/chat.db",
         "PARLEY_CHAT_PROVIDERS": json.dumps(settings),
+        **(asked.chat() if asked else {}),
     }
     envoy = folder / "envoy"
-    addresses = {name: [config.Endpoint("127.0.0.1", chat if name == "chat" else nobody)] for name in config.SERVICES}
     loopback = "127.0.0.1"
+    addresses = {name: [config.Endpoint(loopback, chat if name == "chat" else nobody)] for name in config.SERVICES}
     config.write(
         envoy,
-        addresses,
+        addresses | ({"identity": [asked.endpoint]} if asked else {}),
         listen=config.Endpoint(loopback, gateway),
         admin=config.Endpoint(loopback, admin),
-        settings=guard.GATEWAY,
+        settings=asked.gateway if asked else guard.GATEWAY,
     )
+    if asked is None:
+        guard.take_off(envoy)
     with (
-        guard.identity(folder) as asked,
         process([sys.executable, "-m", "services.chat"], folder / "chat.log", environment=environment),
         process(list(config.command(workers=1)), folder / "envoy.log", cwd=envoy),
     ):
-        config.move_endpoints(envoy, "identity", [asked.endpoint])
-        wait_for(f"http://127.0.0.1:{gateway}", folder / "chat.log", key=asked.key)
-        yield f"http://127.0.0.1:{gateway}", asked.key
+        wait_for(f"http://127.0.0.1:{gateway}", folder / "chat.log", key=asked.key if asked else "none")
+        yield f"http://127.0.0.1:{gateway}"
 
 
 def install_others() -> None:
@@ -226,7 +233,9 @@ def main() -> None:
         provider = stack.enter_context(upstream())
         gateway, key = arguments.gateway, os.environ.get("PARLEY_API_KEY", "")
         if not gateway:
-            gateway, key = stack.enter_context(parley(folder, provider))
+            asked = stack.enter_context(guard.identity(folder / "identity", secured=True))
+            key = asked.key
+            gateway = stack.enter_context(parley(folder, provider, asked))
         targets = {"parley": gateway}
         if not arguments.alone:
             install_others()

@@ -1,13 +1,15 @@
 """An HTTP/1.1 load generator on raw sockets: keep-alive connections that each send the next request after an answer.
 
 Run as ``python -m bench.http_load URL --connections N --seconds S [--stream]`` in a process of its own, so that it does
-not take turns with what it measures; prints one JSON object. A client library would cost more than what is measured.
+not take turns with what it measures; prints one JSON object. PARLEY_API_KEY may hold several keys, separated by commas:
+connections take turns with them. A client library would cost more than what is measured.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import re
@@ -84,12 +86,12 @@ async def client(url: str, data: bytes, until: float, tally: Tally) -> None:
 async def main(arguments: argparse.Namespace) -> None:
     """Runs the clients and prints the result."""
     tally = Tally()
-    data = request(
-        arguments.url, arguments.model, os.environ.get("PARLEY_API_KEY", "sk-bench"), stream=arguments.stream
-    )
+    keys = os.environ.get("PARLEY_API_KEY", "sk-bench").split(",")
+    data = [request(arguments.url, arguments.model, key, stream=arguments.stream) for key in keys]
     start = time.perf_counter()
     until = start + arguments.seconds
-    await asyncio.gather(*(client(arguments.url, data, until, tally) for _ in range(arguments.connections)))
+    clients = zip(range(arguments.connections), itertools.cycle(data), strict=False)
+    await asyncio.gather(*(client(arguments.url, one, until, tally) for _, one in clients))
     seconds = time.perf_counter() - start
     print(
         json.dumps(

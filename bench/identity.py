@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import secrets
 import statistics
 import sys
 import tempfile
@@ -24,15 +23,13 @@ from typing import NamedTuple
 import grpc
 import uvloop
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from sqlalchemy import insert
 
+from bench import key_store
 from ext_authz.v3 import external_auth_pb2 as envoy
 from ext_authz.v3 import external_auth_pb2_grpc
 from services.identity.application import Application
 from services.identity.decision import Attempt
-from services.identity.keys import PREFIX, digest
 from services.identity.settings import IdentitySettings
-from services.identity.tables import KeyRow, now
 from services.mesh import server
 
 METHOD = "/parley.identity.v1.IdentityService/ListRoles"
@@ -66,20 +63,7 @@ async def store(folder: Path, keys: int, in_use: int, redis: str) -> AsyncIterat
     )
     application = Application(settings)
     await application.start()
-    made = [f"{PREFIX}{secrets.token_hex(6)}-{secrets.token_urlsafe(32)}" for _ in range(keys)]
-    rows = [
-        {
-            "id": secret[len(PREFIX) :][:12],
-            "organisation": "default",
-            "user_id": "admin",
-            "display_name": "",
-            "hash": digest(secret),
-            "scopes": [],
-            "create_time": now(),
-        }
-        for secret in made
-    ]
-    await application.database.run(lambda session: session.execute(insert(KeyRow), rows))
+    made = await key_store.fill(application, keys)
     try:
         async with server.running(settings, application.bound) as address:
             yield Store(application, address, keys, made[:in_use])

@@ -127,6 +127,21 @@ async def test_an_unexpected_error_shows_an_id_and_nothing_else(
     assert error_id in out.err + out.out, "the log names the same id"
 
 
+async def test_compressed_messages_are_refused_before_they_are_unpacked(address: str) -> None:
+    bomb = chat_pb2.GetConversationRequest(name="a" * 100_000_000)
+    async with grpc.aio.insecure_channel(
+        address, compression=grpc.Compression.Gzip, options=[("grpc.max_send_message_length", -1)]
+    ) as channel:
+        error = await failure(chat_pb2_grpc.ChatServiceStub(channel).GetConversation(bomb))
+    assert error.code() is grpc.StatusCode.UNIMPLEMENTED, error.details()
+
+
+async def test_metadata_may_be_as_large_as_the_gateway_lets_in(stub: chat_pb2_grpc.ChatServiceAsyncStub) -> None:
+    request = chat_pb2.GetConversationRequest(name="conversations/x")
+    answer = await stub.GetConversation(request, metadata=(("x-large", "a" * 60_000),))
+    assert answer.conversation.name == request.name
+
+
 async def test_invalid_fields_are_named_all_at_once(stub: chat_pb2_grpc.ChatServiceAsyncStub) -> None:
     request = chat_pb2.SendMessageRequest(conversation="nonsense", attachments=[chat_pb2.Attachment()])
     with pytest.raises(grpc.aio.AioRpcError) as caught:

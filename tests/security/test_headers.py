@@ -56,7 +56,8 @@ def test_http1_with_a_credential(mesh: Mesh, private: str, spelling: str) -> Non
         credential = f"Authorization: Bearer {mesh.keys[who]}"
         # Once after the credential, once before it, once twice: whichever a careless proxy would believe.
         for order in ([credential, *lines], [*lines, credential], [*lines, credential, *lines]):
-            answer = wire.talk(mesh.stack.address, wire.request(f"GET {private} HTTP/1.1", *order))
+            sent = wire.request(f"GET {private} HTTP/1.1", *order)
+            answer = wire.ask(mesh.stack.address, sent)
             assert wire.statuses(answer) in ([404], [400]), answer[:200]
             assert b"nobody else" not in answer
 
@@ -64,7 +65,8 @@ def test_http1_with_a_credential(mesh: Mesh, private: str, spelling: str) -> Non
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_http1_without_a_credential(mesh: Mesh, private: str, spelling: str) -> None:
     lines = [f"{SPELLINGS[spelling](name)}: {value}" for name, value in FORGED.items()]
-    answer = wire.talk(mesh.stack.address, wire.request(f"GET {private} HTTP/1.1", *lines))
+    sent = wire.request(f"GET {private} HTTP/1.1", *lines)
+    answer = wire.ask(mesh.stack.address, sent)
     assert wire.statuses(answer) in ([401], [400])
 
 
@@ -173,7 +175,7 @@ ODD = {
 @pytest.mark.parametrize("what", ODD)
 def test_no_header_breaks_a_call(mesh: Mesh, what: str, path: str) -> None:
     key = f"Authorization: Bearer {mesh.keys['member']}"
-    sent = wire.request(f"GET {path} HTTP/1.1", key, ODD[what], "Connection: close")
-    answer = wire.talk(mesh.stack.address, sent, quiet=10.0)
+    sent = wire.request(f"GET {path} HTTP/1.1", key, ODD[what])
+    answer = wire.ask(mesh.stack.address, sent)
     assert wire.statuses(answer) in ([200], [400])
     assert b"metadata" not in answer

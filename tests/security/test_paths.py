@@ -86,14 +86,12 @@ def intact(mesh: Mesh) -> bool:
 @pytest.mark.parametrize("who", WHO)
 @pytest.mark.parametrize("path", TRICKS)
 def test_http1(mesh: Mesh, path: str, who: str) -> None:
-    common = ["Connection: close"]
-    if who != "nobody":
-        common.append(f"Authorization: Bearer {mesh.keys[who]}")
+    credential = [] if who == "nobody" else [f"Authorization: Bearer {mesh.keys[who]}"]
     requests = [
-        wire.request(f"DELETE {path} HTTP/1.1", *common),
+        wire.request(f"DELETE {path} HTTP/1.1", *credential),
         wire.request(
             f"POST {path} HTTP/1.1",
-            *common,
+            *credential,
             "Content-Type: application/grpc",
             "TE: trailers",
             f"Content-Length: {len(FRAME)}",
@@ -101,14 +99,14 @@ def test_http1(mesh: Mesh, path: str, who: str) -> None:
         ),
         wire.request(
             f"POST {path} HTTP/1.1",
-            *common,
+            *credential,
             "Content-Type: application/json",
             "Content-Length: 29",
             body=b'{"name": "databases/target"}\n',
         ),
     ]
     for sent in requests:
-        answer = wire.talk(mesh.stack.address, sent, quiet=10.0)
+        answer = wire.ask(mesh.stack.address, sent)
         for status in wire.statuses(answer):
             # A gRPC refusal is an answer with status 200 and a grpc-status.
             refused = b"\r\ngrpc-status: 0" not in answer.lower() and b"\r\ngrpc-status: " in answer.lower()
