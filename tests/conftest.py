@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
 
+import httpx
 import psycopg2
 import pytest
 
@@ -39,6 +42,25 @@ def _postgres_binaries() -> pathlib.Path | None:
         return pathlib.Path(found).parent
     versions = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     return versions[-1].parent if versions else None
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """A server that speaks S3, empty and without credentials of its own; yields its URL."""
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        url = f"http://127.0.0.1:{port}"
+        try:
+            for _attempt in range(600):
+                with contextlib.suppress(httpx.HTTPError):
+                    httpx.get(url)
+                    break
+                assert server.poll() is None
+                time.sleep(0.1)
+            yield url
+        finally:
+            server.terminate()
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
-import subprocess
-import sys
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import fsspec
@@ -176,26 +172,10 @@ async def test_a_url_is_transcribed_and_its_query_is_not_shown(https: str, tmp_p
 
 
 @pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    """A server that speaks S3, with a bucket `recordings`; yields its URL."""
-    port = ports.free(1)[0]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _attempt in range(600):
-            with contextlib.suppress(httpx.HTTPError):
-                httpx.put(f"{url}/recordings")
-                break
-            assert server.poll() is None
-            time.sleep(0.1)
-        yield url
-    finally:
-        server.terminate()
-        server.wait()
+def s3(s3_server: str) -> str:
+    """URL of a server that speaks S3, with a bucket `recordings`."""
+    httpx.put(f"{s3_server}/recordings").raise_for_status()
+    return s3_server
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import yaml
 
 from scripts.settings_docs import settings_class
 from services.mesh.database import Database
-from tests.conftest import ROOT, free_port
+from tests.conftest import ROOT
 from tests.deploy.rendering import CASES, Object, component, containers, of_kind, one, pod, rendered, texts
 
 SERVICES = ["asr", "chat", "identity", "image", "sql"]
@@ -206,26 +206,10 @@ def test_a_restore_goes_where_a_secret_says() -> None:
 
 
 @pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    """A server that speaks S3, with the bucket; yields its URL."""
-    port = free_port()
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _attempt in range(600):
-            with contextlib.suppress(httpx.HTTPError):
-                httpx.put(f"{url}/{BUCKET}").raise_for_status()
-                break
-            assert server.poll() is None
-            time.sleep(0.1)
-        yield url
-    finally:
-        server.terminate()
-        server.wait()
+def s3(s3_server: str) -> str:
+    """URL of a server that speaks S3, with the bucket."""
+    httpx.put(f"{s3_server}/{BUCKET}").raise_for_status()
+    return s3_server
 
 
 @pytest.fixture
