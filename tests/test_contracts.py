@@ -14,7 +14,11 @@ from tests.conftest import ROOT
 
 # Bidirectional streams cannot be had over REST; the comment at the RPC says so.
 # What only services call is not offered to clients.
-WITHOUT_REST = {"parley.asr.v1.SpeechRecognition.StreamingRecognize", "parley.identity.v1.UsageService.RecordUsage"}
+WITHOUT_REST = {
+    "parley.asr.v1.SpeechRecognition.StreamingRecognize",
+    "parley.identity.v1.AuditService.RecordActs",
+    "parley.identity.v1.UsageService.RecordUsage",
+}
 
 
 def methods() -> Iterator[Any]:

@@ -27,8 +27,8 @@ class Studio:
     images: Easel
     brush: Brush
 
-    async def conversation(self) -> str:
-        made = await self.chat.chat.CreateConversation(chat_pb2.CreateConversationRequest())
+    async def conversation(self, *metadata: tuple[str, str]) -> str:
+        made = await self.chat.chat.CreateConversation(chat_pb2.CreateConversationRequest(), metadata=metadata)
         name: str = made.conversation.name
         return name
 
@@ -60,7 +60,8 @@ async def test_the_picture_of_an_answer_is_where_its_link_says(studio: Studio) -
 
 
 async def test_the_picture_is_the_callers_own(studio: Studio) -> None:
-    request = chat_pb2.SendMessageRequest(conversation=await studio.conversation(), text=WISH)
+    conversation = await studio.conversation(*identity("lan"))
+    request = chat_pb2.SendMessageRequest(conversation=conversation, text=WISH)
     call = studio.chat.chat.SendMessage(request, metadata=identity("lan"))
     (image,) = [event.tool_result.image async for event in call if event.HasField("tool_result")]
     wanted = image_pb2.GetImageRequest(name=image.name)

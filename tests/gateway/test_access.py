@@ -344,6 +344,8 @@ def test_a_token_ends_with_its_session(stranger: httpx.Client, member: Member) -
     assert stranger.get("/api/v1/models", headers=bearer).status_code == 200
     ended = stranger.post("/api/v1/tokens:logout", json={"refreshToken": tokens["refreshToken"]}, headers=bearer)
     assert ended.status_code == 200
+    # What the gateway was told before holds for a moment.
+    wait_for(lambda: stranger.get("/api/v1/models", headers=bearer).status_code == 401, 30, "the end of the session")
     answer = stranger.get("/api/v1/models", headers=bearer)
     assert (answer.status_code, answer.json()["message"]) == (
         401,
@@ -381,6 +383,8 @@ def test_a_token_is_not_called_invalid_because_identity_is_away(tmp_path: Path) 
         wait_for(lambda: http.get("/api/v1/models", headers=bearer).status_code == 200, 15, "the keys")
         identity.process.kill()
         identity.process.wait()
+        # What identity said before holds for a moment.
+        wait_for(lambda: http.get("/api/v1/models", headers=bearer).status_code == 503, 30, "nobody to ask")
         # Longer than Envoy keeps the key set.
         for _ in range(12):
             assert http.get("/api/v1/models", headers=bearer).status_code == 503
