@@ -13,8 +13,11 @@ local kept, count = {}, 0
 local function name_of(handle, headers)
   local credential, key = headers:get("authorization"), headers:get("x-api-key")
   if credential == nil and key == nil then return nil end
+  local path = headers:get(":path")
+  local query = string.find(path, "?", 1, true)
+  if query ~= nil then path = string.sub(path, 1, query - 1) end
   return table.concat({
-    headers:get(":method"), string.match(headers:get(":path"), "^[^?]*"), credential or "", key or "",
+    headers:get(":method"), path, credential or "", key or "",
     headers:get("x-parley-token-payload") or "",
     -- Without the port.
     string.match(handle:streamInfo():downstreamRemoteAddress(), "^(.*):%d+$") or "",
@@ -41,8 +44,10 @@ end
 
 function envoy_on_response(handle)
   local metadata = handle:streamInfo():dynamicMetadata()
-  local asked, answer = metadata:get(OWN), metadata:get(THEIRS)
-  if asked == nil or asked.name == nil or answer == nil or answer.keep == nil then return end
+  local asked = metadata:get(OWN)
+  if asked == nil or asked.name == nil then return end
+  local answer = metadata:get(THEIRS)
+  if answer == nil or answer.keep == nil then return end
   -- It holds from when it was asked for: what became of it meanwhile is not known here.
   local ends = asked.asked + answer.keep * 1000
   if ends <= handle:timestamp() then return end
