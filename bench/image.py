@@ -38,6 +38,8 @@ STEP_BAR, BATCH_BAR = 1.05, 1.5
 SAMPLER, GUIDANCE = "Euler", 5.0
 TOGETHER = 4
 LONG = 150  # steps of the drawing that is stopped
+LARGE = 256  # pixels: a step takes longer there than it takes a hang-up to travel through the mesh
+STOP_BAR = 1.0
 
 
 class Bare:
@@ -90,28 +92,34 @@ class Whole:
         # The generated stub has no annotations for asynchronous channels.
         self._stub = cast("Any", image_pb2_grpc.ImageServiceStub(self._channel))
 
-    def _call(self, steps: int, seed: int, count: int = 1) -> Any:
+    def _call(self, steps: int, seed: int, pixels: int = 0) -> Any:
         settings = image_pb2.Settings(
-            prompt="a red circle", steps=steps, sampler=SAMPLER, guidance_scale=GUIDANCE, seed=seed, count=count
+            prompt="a red circle",
+            steps=steps,
+            sampler=SAMPLER,
+            guidance_scale=GUIDANCE,
+            seed=seed,
+            width=pixels,
+            height=pixels,
         )
         return self._stub.Generate(image_pb2.GenerateRequest(settings=settings))
 
-    async def draw(self, steps: int, seed: int = 1) -> float:
+    async def draw(self, steps: int, seed: int = 1, pixels: int = 0) -> float:
         """Seconds that a picture of so many steps takes."""
         began = time.perf_counter()
-        async for _answer in self._call(steps, seed):
+        async for _answer in self._call(steps, seed, pixels=pixels):
             pass
         return time.perf_counter() - began
 
-    async def freed(self) -> float:
+    async def freed(self, pixels: int = 0) -> float:
         """Seconds from a client's hanging up in the middle of a long drawing to the end of another's first step."""
-        call = self._call(LONG, 1)
+        call = self._call(LONG, 1, pixels=pixels)
         async for answer in call:
             if answer.event.progress.step:
                 break
         began = time.perf_counter()
         call.cancel()
-        following = self._call(LONG, 2)
+        following = self._call(LONG, 2, pixels=pixels)
         async for answer in following:
             if answer.event.progress.step:
                 break
@@ -119,10 +127,10 @@ class Whole:
         following.cancel()
         return passed
 
-    async def first_step(self) -> float:
+    async def first_step(self, pixels: int = 0) -> float:
         """Seconds from a request, with nothing else to do, to the end of its first step."""
         began = time.perf_counter()
-        call = self._call(LONG, 2)
+        call = self._call(LONG, 2, pixels=pixels)
         async for answer in call:
             if answer.event.progress.step:
                 break
@@ -147,6 +155,9 @@ class Measured(NamedTuple):
     at_once: float
     freed: float
     first_step: float
+    large_step: float
+    large_freed: float
+    large_first_step: float
 
 
 def environment(threads: int = 0) -> dict[str, str]:
@@ -193,6 +204,10 @@ async def measure(address: str, key: str, bare: Bare, steps: int, rounds: int) -
         first = await path.first_step()
         freed = await path.freed()
         await asyncio.sleep(0.5)
+        large = [await path.draw(number, pixels=LARGE) for number in (2, 8)]
+        large_first = await path.first_step(LARGE)
+        large_freed = await path.freed(LARGE)
+        await asyncio.sleep(0.5)
         apart = many - few
         found.append(
             Measured(
@@ -204,6 +219,9 @@ async def measure(address: str, key: str, bare: Bare, steps: int, rounds: int) -
                 at_once,
                 freed,
                 first,
+                (large[1] - large[0]) / 6,
+                large_freed,
+                large_first,
             )
         )
     await path.close()
@@ -222,6 +240,11 @@ def report(found: Measured, steps: int) -> bool:
     print(f"  {TOGETHER / found.at_once:.2f} over {TOGETHER / found.in_turn:.2f}")
     print(f"hung up to another's first step, beyond what that takes anyway: {late:.2f} steps")
     print(f"  {found.freed * 1e3:.0f} ms, {found.first_step * 1e3:.0f} ms when idle")
+    late = (found.large_freed - found.large_first_step) / found.large_step
+    print(
+        f"the same at {LARGE} x {LARGE}, a step of {found.large_step * 1e3:.0f} ms: {late:.2f} steps (bar {STOP_BAR})"
+    )
+    print(f"  {found.large_freed * 1e3:.0f} ms, {found.large_first_step * 1e3:.0f} ms when idle")
     return step <= STEP_BAR and together >= BATCH_BAR
 
 
