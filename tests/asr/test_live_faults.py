@@ -109,6 +109,12 @@ async def test_a_client_that_stops_without_closing_gets_its_text_and_is_told(
         assert finals(await events(stub, live(), question)) == [QUESTION]
 
 
+def refused(error: grpc.aio.AioRpcError) -> bool:
+    """Whether a call found no place. gRPC's client says INTERNAL where it was about to send as the refusal came."""
+    sending = error.code() is grpc.StatusCode.INTERNAL and error.details() == "Internal error from Core"
+    return sending or error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
 async def test_hanging_up_and_deadlines_free_the_place(triton: RealTriton, question: bytes) -> None:
     async def endless() -> AsyncIterator[Request]:
         yield Request(config=live(interim_results=True))
@@ -124,14 +130,14 @@ async def test_hanging_up_and_deadlines_free_the_place(triton: RealTriton, quest
         late = stub.StreamingRecognize(endless(), timeout=1.5)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             _ = [event async for event in late]
-        assert caught.value.code() in {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED}
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED or refused(caught.value)
         for attempt in range(300):
             try:
                 assert finals(await events(stub, live(), question)) == [QUESTION]
                 break
             except grpc.aio.AioRpcError as error:
                 # The server notices a moment later than the client.
-                assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and attempt < 299
+                assert refused(error) and attempt < 299
                 await asyncio.sleep(0.1)
 
 
