@@ -7,6 +7,7 @@ ARG BUILD_IMAGE=docker.io/library/debian:bookworm-slim
 ARG BASE_IMAGE=docker.io/library/postgres:18-bookworm
 
 FROM ${BUILD_IMAGE} AS build
+ENV PIP_CACHE_DIR=/var/cache/pip
 RUN apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ca-certificates python3-venv \
     && rm -rf /var/lib/apt/lists/*
@@ -17,7 +18,7 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 # The extra `weights` has the ways to S3's, Google's and Azure's storage. What pip is told on this machine may be given as
 # the secret `pip`; nothing of it stays.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf,required=false \
-    --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=cache,target=/var/cache/pip \
     /tool/bin/pip --python /opt/parley/bin/python --disable-pip-version-check install --quiet --no-compile \
         --constraint constraints.txt ".[backup,weights]" \
     && /tool/bin/pip --python /opt/parley/bin/python uninstall --quiet --yes parley \
@@ -25,7 +26,7 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf,required=false \
 COPY deploy/__init__.py deploy/__init__.py
 COPY deploy/backup deploy/backup
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf,required=false \
-    --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=cache,target=/var/cache/pip \
     /tool/bin/pip --disable-pip-version-check install --quiet --no-compile --no-deps --target /application . \
     && rm -r /application/bin \
     && python3 -m compileall -q --invalidation-mode unchecked-hash /application \

@@ -7,6 +7,7 @@ ARG BUILD_IMAGE=docker.io/library/debian:bookworm-slim
 ARG BASE_IMAGE=gcr.io/distroless/python3-debian12:nonroot
 
 FROM ${BUILD_IMAGE} AS build
+ENV PIP_CACHE_DIR=/var/cache/pip
 RUN apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ca-certificates python3-venv \
     && rm -rf /var/lib/apt/lists/*
@@ -18,7 +19,7 @@ ARG SERVICE
 # The packages of this service's extra, in a layer that changes when they do. What pip is told on this machine (an index,
 # a proxy's certificate) may be given as the secret `pip`; nothing of it stays.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf,required=false \
-    --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=cache,target=/var/cache/pip \
     /tool/bin/pip --python /opt/parley/bin/python --disable-pip-version-check install --quiet --no-compile \
         --constraint constraints.txt ".[${SERVICE}]" \
     && /tool/bin/pip --python /opt/parley/bin/python uninstall --quiet --yes parley \
@@ -29,7 +30,7 @@ COPY services/__init__.py services/__init__.py
 COPY services/mesh services/mesh
 COPY services/${SERVICE} services/${SERVICE}
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf,required=false \
-    --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=cache,target=/var/cache/pip \
     /tool/bin/pip --disable-pip-version-check install --quiet --no-compile --no-deps --target /application . \
     && rm -r /application/bin \
     && python3 -m compileall -q --invalidation-mode unchecked-hash /application \

