@@ -9,12 +9,10 @@ from typing import Any
 from google.api import annotations_pb2
 from google.protobuf import descriptor_pool
 
-from parley.options.v1 import options_pb2
 from services.identity.decision import Access
 from services.mesh import contracts, rest
 
-# The stubs type extensions for one of the two implementations of descriptors.
-OPTION: Any = options_pb2.access
+# Typed as contracts.ACCESS is.
 HTTP: Any = annotations_pb2.http
 
 VARIABLE = re.compile(r"\{[\w.]+(?:=([^}]*))?\}")
@@ -82,7 +80,7 @@ def _custom_verb(path: str) -> str:
 
 def _access(method: str, options: Any) -> Access:
     """A method's access; one without the option is open to nobody."""
-    option = options.Extensions[OPTION]
+    option = options.Extensions[contracts.ACCESS]
     return Access(
         method,
         scope=option.scope,

@@ -12,7 +12,6 @@ import grpc
 
 from services.identity.caller import Caller, Origin
 from services.identity.decision import Decision
-from services.identity.identity import ADDRESS
 from services.mesh import context as calls
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -43,7 +42,7 @@ def origin(context: Context) -> Origin:
     """Where a call comes from: as the gateway says, or else the peer itself."""
     call = calls.current()
     peer = context.peer().split(":", 1)[-1].rpartition(":")[0].replace("%5B", "").replace("%5D", "")
-    return Origin(_metadata(context).get(ADDRESS, peer), call.request_id if call else "")
+    return Origin(_metadata(context).get(calls.ADDRESS, peer), call.request_id if call else "")
 
 
 def _metadata(context: Context) -> dict[str, str]:

@@ -21,10 +21,9 @@ from services.identity.caller import Origin
 from services.identity.callers import Context
 from services.identity.decision import Allowed, Attempt, Decision, Vouched
 from services.identity.errors import LimitReached, NoSuchMethod
-from services.identity.identity import ADDRESS
 from services.identity.limits import Remaining
 from services.mesh import errors, openai, status
-from services.mesh.context import IDENTITY_PREFIX, REQUEST_ID
+from services.mesh.context import ADDRESS, IDENTITY_PREFIX, REQUEST_ID
 from services.mesh.interceptors import STATUS_DETAILS
 from services.mesh.server import Bound
 

@@ -5,15 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from services.identity.scopes import Role
-from services.mesh.context import IDENTITY_PREFIX, SUBJECT
-
-ORGANISATION = IDENTITY_PREFIX + "organisation"
-USER = IDENTITY_PREFIX + "user"
-ROLES = IDENTITY_PREFIX + "roles"
-SCOPES = IDENTITY_PREFIX + "scopes"
-KEY = IDENTITY_PREFIX + "key"
-GRANTS = IDENTITY_PREFIX + "grants"
-ADDRESS = IDENTITY_PREFIX + "address"
+from services.mesh.context import GRANTS, KEY, ORGANISATION, ROLES, SCOPES, SUBJECT, USER
 
 
 @dataclass(frozen=True, slots=True)

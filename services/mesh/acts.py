@@ -14,16 +14,12 @@ from typing import Any, Protocol
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from parley.options.v1 import options_pb2
-from services.mesh import context
+from services.mesh.contracts import ACCESS
 from services.mesh.usage import Payer
 
-# The stubs type extensions for one of the two implementations of descriptors.
-OPTION: Any = options_pb2.access
 NAMES = ("name", "parent", "database", "conversation")
 """Fields of requests that hold a resource's name, the most telling first."""
 LONGEST = 300
-ADDRESS = context.IDENTITY_PREFIX + "address"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +59,7 @@ def names_of(method: str) -> NameOf | None:
         found: Any = descriptor_pool.Default().FindMethodByName(method.strip("/").replace("/", "."))
     except KeyError:
         return None
-    if not found.GetOptions().Extensions[OPTION].audited:
+    if not found.GetOptions().Extensions[ACCESS].audited:
         return None
     paths = {kind.full_name: tuple(_paths(kind)) for kind in (found.input_type, found.output_type)}
 

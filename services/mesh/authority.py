@@ -21,7 +21,6 @@ from services.mesh.errors import PermissionDenied
 
 log = telemetry.get_logger(__name__)
 
-GRANTS = context.IDENTITY_PREFIX + "grants"
 LONGEST = 16_384
 """Characters that are read: identity sends 6,000 at most, and HTTP/2 peers refuse headers beyond this."""
 ALL = "*"
@@ -94,7 +93,7 @@ NOTHING = Authority()
 def current() -> Authority:
     """What the caller of the present call may use; everything outside of calls, and for calls from inside."""
     call = context.current()
-    lines = [value for key, value in call.identity if key == GRANTS] if call is not None else []
+    lines = [value for key, value in call.identity if key == context.GRANTS] if call is not None else []
     if not lines:
         return EVERYTHING
     # Two of them are not of one gateway: nobody knows which is meant.

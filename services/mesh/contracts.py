@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from typing import Any
 
 import parley
+from parley.options.v1 import options_pb2
+
+ACCESS: Any = options_pb2.access
+"""The option of a method that says who may call it. The stubs type it for one implementation of descriptors of two."""
 
 
 def service_names() -> list[str]:

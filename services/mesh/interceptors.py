@@ -136,10 +136,10 @@ class Around:
     def _note(self, reporter: Reporting, code: str) -> None:
         """Has the call written to the audit log, where it is known who made it."""
         identity = dict(self.call.identity)
-        who = usage.payer(identity.get(calls.SUBJECT, ""), identity.get(usage.KEY, ""))
+        who = usage.payer(identity.get(calls.SUBJECT, ""), identity.get(calls.KEY, ""))
         if who is not None:
             number = int(grpc.StatusCode[code].value[0])
-            address, now = identity.get(acts.ADDRESS, ""), datetime.now(UTC)
+            address, now = identity.get(calls.ADDRESS, ""), datetime.now(UTC)
             method = self.call.method.strip("/")
             reporter.acted(Act(who, method, self.resource, number, address, self.call.request_id, now))
 

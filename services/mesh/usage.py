@@ -15,7 +15,6 @@ from typing import Protocol
 
 from services.mesh import context
 
-KEY = context.IDENTITY_PREFIX + "key"
 LONGEST_SUBJECT = 130
 """Characters of {organisation}/{user}; nobody that identity knows has a longer one."""
 
@@ -97,7 +96,7 @@ def tab() -> Tab:
     if call is None or meter is None:
         return Tab()
     identity = dict(call.identity)
-    return Tab(meter, payer(identity.get(context.SUBJECT, ""), identity.get(KEY, "")))
+    return Tab(meter, payer(identity.get(context.SUBJECT, ""), identity.get(context.KEY, "")))
 
 
 def payer(subject: str, key_id: str = "") -> Payer | None:

@@ -11,7 +11,7 @@ import pytest
 from google.protobuf import descriptor_pool, json_format, message_factory
 
 from parley.identity.v1 import audit_pb2, identity_pb2, keys_pb2, usage_pb2
-from services.identity.access import OPTION
+from services.mesh import contracts
 from tests.identity.conftest import Identity, Metadata, bearer
 
 SERVICES = ("IdentityService", "ApiKeyService", "TokenService", "AuditService", "UsageService")
@@ -35,7 +35,7 @@ def methods() -> Iterator[Any]:
     """The RPCs that somebody may call with a credential."""
     for service in SERVICES:
         for method in descriptor_pool.Default().FindServiceByName(f"parley.identity.v1.{service}").methods:
-            option = method.GetOptions().Extensions[OPTION]
+            option = method.GetOptions().Extensions[contracts.ACCESS]
             if option.scope or option.authenticated:
                 yield method
 

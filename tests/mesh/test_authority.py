@@ -11,14 +11,14 @@ import pytest
 from services.identity import grants
 from services.identity.grants import Grant
 from services.mesh import authority, context
-from services.mesh.authority import GRANTS, LONGEST, NOBODY, NOTHING, Authority, NotGranted, Persona
+from services.mesh.authority import LONGEST, NOBODY, NOTHING, Authority, NotGranted, Persona
 
 
 def read(*lines: str) -> Authority:
     """What a call with these headers may use."""
 
     def served() -> Authority:
-        context.enter(context.inbound("/a.B/C", [(GRANTS, line) for line in lines], None))
+        context.enter(context.inbound("/a.B/C", [(context.GRANTS, line) for line in lines], None))
         return authority.current()
 
     return contextvars.copy_context().run(served)

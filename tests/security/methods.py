@@ -15,10 +15,8 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from buf.validate import validate_pb2
-from parley.options.v1 import options_pb2
 from services.mesh import contracts
 
-ACCESS: Any = options_pb2.access
 RULES: Any = validate_pb2.field
 BEHAVIOUR: Any = field_behavior_pb2.field_behavior
 REFERENCE = re.compile(r"\^\(?[a-zA-Z]+/")
@@ -57,7 +55,7 @@ class Method:
     @property
     def access(self) -> Any:
         """Who may call it, as its contract says."""
-        return self.descriptor.GetOptions().Extensions[ACCESS]
+        return self.descriptor.GetOptions().Extensions[contracts.ACCESS]
 
     @property
     def references(self) -> list[str]:
