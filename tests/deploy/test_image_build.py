@@ -44,7 +44,11 @@ print(json.dumps({
     "services": sorted(path.name for path in (application / "services").iterdir() if path.is_dir()),
     "distributions": sorted(one.metadata["Name"].lower() for one in importlib.metadata.distributions()),
     "compiled": any((application / "services" / "mesh" / "__pycache__").glob("server.*.pyc")),
-    "left": [name for name in ("/etc/pip.conf", "/source", "/tool", "/root/.cache", "/var/cache/pip") if os.path.exists(name)],
+    "left": [
+        name
+        for name in ("/etc/pip.conf", "/source", "/tool", "/root/.cache", "/var/cache/pip")
+        if os.path.exists(name)
+    ],
     "writable": [path for path in ("/", "/opt/parley", "/etc", "/tmp", "/var/lib/parley") if writable(path)],
 }))
 """
