@@ -22,7 +22,6 @@ import grpc
 from parley.chat.v1 import chat_pb2, chat_pb2_grpc
 from parley.identity.v1 import audit_pb2, audit_pb2_grpc, usage_pb2, usage_pb2_grpc
 from services.mesh import context, server, usage
-from services.mesh.authority import GRANTS
 from services.mesh.server import Bound
 from services.mesh.settings import ReportingSettings, ServiceSettings
 from services.mesh.usage import Payer, Unit
@@ -30,8 +29,8 @@ from services.mesh.usage import Payer, Unit
 CALLER = (
     (context.ORGANISATION, "default"),
     (context.SUBJECT, "default/ann"),
-    (usage.KEY, "k1"),
-    (GRANTS, '{"databases":{"*":{}},"models":["*"]}'),
+    (context.KEY, "k1"),
+    (context.GRANTS, '{"databases":{"*":{}},"models":["*"]}'),
 )
 
 

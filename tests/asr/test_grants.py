@@ -18,7 +18,7 @@ from services.asr.application import Application
 from services.asr.models import RATE
 from services.asr.settings import AsrSettings
 from services.mesh import channels, server
-from services.mesh.authority import GRANTS
+from services.mesh.context import GRANTS
 from tests.asr.fakes import ToneEngine, recording, talk
 from tests.mesh.ledger import CALLER, SUBJECT, Ledger, ledger
 

@@ -14,7 +14,8 @@ from deploy.local import sample_shop
 from parley.chat.v1 import chat_pb2
 from parley.openai.v1 import openai_pb2
 from parley.sql.v1 import sql_pb2, sql_pb2_grpc
-from services.mesh.authority import GRANTS, NotGranted
+from services.mesh.authority import NotGranted
+from services.mesh.context import GRANTS
 from services.mesh.database import Database
 from services.mesh.providers import Providers
 from services.mesh.server import running

@@ -15,7 +15,7 @@ from parley.image.v1 import image_pb2 as pb2
 from parley.openai.v1 import openai_pb2, openai_pb2_grpc
 from parley.sdapi.v1 import sdapi_pb2, sdapi_pb2_grpc
 from services.mesh import channels
-from services.mesh.authority import GRANTS
+from services.mesh.context import GRANTS
 from services.mesh.openai import STATUS_HEADER
 from tests.image.easel import Easel, of_kind, refused, serve, until
 from tests.image.facade import Brush

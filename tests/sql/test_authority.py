@@ -15,8 +15,7 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 
 from parley.sql.v1 import knowledge_pb2, knowledge_pb2_grpc, sql_pb2, sql_pb2_grpc
-from services.mesh.authority import GRANTS
-from services.mesh.context import IDENTITY_PREFIX
+from services.mesh.context import GRANTS, IDENTITY_PREFIX
 from tests.sql.conftest import mariadb_connection
 from tests.sql.test_service import no_live_queries, refused, values
 

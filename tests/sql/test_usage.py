@@ -13,7 +13,7 @@ import pytest
 
 from deploy.local import sample_shop
 from parley.sql.v1 import sql_pb2, sql_pb2_grpc
-from services.mesh.authority import GRANTS
+from services.mesh.context import GRANTS
 from tests.mesh.ledger import CALLER, Ledger, ledger
 from tests.sql.scripted import GOOD, Script, provider
 
