@@ -219,7 +219,7 @@ class Run:
             if self._voices is not None:
                 await self._voices.meet()
             decoded = decode(self._source, self._recogniser.max_seconds, separate=self._config.separate_channels)
-            async with aclosing(_in_thread(decoded)) as pieces:
+            async with aclosing(in_thread(decoded)) as pieces:
                 async for piece in pieces:
                     await self._ahead.room()
                     await self._take(piece)
@@ -336,8 +336,11 @@ class Run:
             group.turns.set_result(turns)
 
 
-async def _in_thread(pieces: Generator[Samples]) -> AsyncGenerator[Samples, None]:
-    """Runs a blocking generator in worker threads, one step ahead of its reader, and closes it in the end."""
+async def in_thread(pieces: Generator[Samples]) -> AsyncGenerator[Samples, None]:
+    """Runs a blocking generator in worker threads, one step ahead of its reader.
+
+    Whoever closes or cancels it waits until the blocking generator is closed too.
+    """
     one_at_a_time = threading.Lock()
 
     def step() -> Samples | None:
@@ -357,4 +360,8 @@ async def _in_thread(pieces: Generator[Samples]) -> AsyncGenerator[Samples, None
         # The thread cannot be interrupted; its one step is short, and the file is closed behind it.
         ahead.cancel()
         closing = asyncio.create_task(asyncio.to_thread(close))
-        await asyncio.gather(ahead, asyncio.shield(closing), return_exceptions=True)
+        try:
+            await asyncio.wait((ahead, closing))
+        except asyncio.CancelledError:
+            await asyncio.wait((closing,))
+            raise

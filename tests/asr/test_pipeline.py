@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
+from collections.abc import Generator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from services.asr.ear import Chunk, together
 from services.asr.errors import AudioTooLong
 from services.asr.models import Samples
 from services.asr.pipeline import Finished, Pipeline, grow
+from services.asr.run import in_thread
 from services.asr.transcript import Config, Diarization, KnownSpeaker, Segment, Transcript
 from services.mesh import errors
 from tests.asr.fakes import ToneEngine, pipeline, quiet, recording, spoken, talk
@@ -262,6 +265,31 @@ async def test_closing_stops_all_work() -> None:
     heard = len(engine.heard)
     await asyncio.sleep(0.2)
     assert len(engine.heard) == heard
+
+
+async def test_whoever_is_cancelled_while_a_file_closes_waits_for_it() -> None:
+    closing, may_close, closed = threading.Event(), threading.Event(), threading.Event()
+
+    def file() -> Generator[Samples]:
+        try:
+            yield quiet(0.1)
+        finally:
+            closing.set()
+            may_close.wait(20)
+            closed.set()
+
+    async def read() -> None:
+        async with aclosing(in_thread(file())) as pieces:
+            await anext(pieces)
+
+    reading = asyncio.create_task(read())
+    await asyncio.to_thread(closing.wait, 20)
+    reading.cancel()
+    await asyncio.sleep(0.05)
+    may_close.set()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert closed.is_set()
 
 
 @pytest.mark.parametrize("config", [Config(), WHO])

@@ -402,6 +402,14 @@ class Images(image_pb2_grpc.ImageServiceServicer):
     async def Generate(
         self, request: image_pb2.GenerateRequest, context: Any
     ) -> AsyncIterator[image_pb2.GenerateResponse]:
+        try:
+            async for event in self.draw(request, context):
+                yield event
+        except (asyncio.CancelledError, GeneratorExit):
+            self.gone.set()
+            raise
+
+    async def draw(self, request: image_pb2.GenerateRequest, context: Any) -> AsyncIterator[image_pb2.GenerateResponse]:
         self.requests.append(request)
         self.metadata = dict(context.invocation_metadata())
         self.began.set()
@@ -416,10 +424,7 @@ class Images(image_pb2_grpc.ImageServiceServicer):
                 preview = image_pb2.Preview(index=0, step=2, content=b"blurred", content_type="image/jpeg")
                 yield self.event(preview=preview)
             if self.hangs and step == 2:
-                try:
-                    await asyncio.sleep(60)
-                finally:
-                    self.gone.set()
+                await asyncio.sleep(60)
         count = max(1, request.settings.count)
         for index in range(count if self.fails_after is None else self.fails_after):
             yield self.event(image=self.image(request, index))

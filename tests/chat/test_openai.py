@@ -138,11 +138,12 @@ async def test_a_stream_without_done_is_whole_when_it_said_why_it_ended(with_mod
     assert events(await with_model.post({"model": "m", "messages": MESSAGES, "stream": True}))[-1] == "[DONE]"
 
 
-async def test_a_provider_that_leaves_its_stream_open_holds_nobody_up(with_model: Chat, upstream: Upstream) -> None:
+async def test_a_provider_that_leaves_its_stream_open_holds_nobody_up(start: Start, upstream: Upstream) -> None:
+    chat = await start(providers=[upstream.provider(timeout=60)])
     upstream.streams(said("Hi"), hang=True)
-    parts = await with_model.post({"model": "m", "messages": MESSAGES, "stream": True})
+    parts = await chat.post({"model": "m", "messages": MESSAGES, "stream": True})
     assert events(parts)[-1] == "[DONE]"
-    await asyncio.wait_for(upstream.gone.wait(), 0.4)
+    await asyncio.wait_for(upstream.gone.wait(), 20)
 
 
 async def test_connections_are_used_again(with_model: Chat, upstream: Upstream) -> None:
@@ -172,14 +173,15 @@ async def test_tries_again_then_falls_back(
     assert second_upstream.requests[0]["model"] == "other-name"
 
 
-async def test_a_client_that_hangs_up_stops_the_provider(with_model: Chat, upstream: Upstream) -> None:
+async def test_a_client_that_hangs_up_stops_the_provider(start: Start, upstream: Upstream) -> None:
+    chat = await start(providers=[upstream.provider(timeout=60)])
     upstream.streams([chunk({"content": "He"})], hang=True)
     request = openai_pb2.CreateChatCompletionRequest()
     request.body.data = json.dumps({"model": "m", "messages": MESSAGES, "stream": True}).encode()
-    call = with_model.openai.CreateChatCompletion(request)
+    call = chat.openai.CreateChatCompletion(request)
     await call.read()
     call.cancel()
-    await asyncio.wait_for(upstream.gone.wait(), 0.4)
+    await asyncio.wait_for(upstream.gone.wait(), 20)
 
 
 @pytest.mark.parametrize(
