@@ -20,7 +20,15 @@ from gateway.settings import GatewaySettings
 HERE = Path(__file__).resolve().parent
 SERVICES = ("chat", "sql", "asr", "image", "identity")
 """The clusters of clusters.yaml: one for each service, each with an endpoint file of its own."""
-FILES = ("decisions.lua", "facade_errors.lua", "index.html", "openapi.json", "parley.binpb", "too_large.lua")
+FILES = (
+    "connections.wasm",
+    "decisions.lua",
+    "facade_errors.lua",
+    "index.html",
+    "openapi.json",
+    "parley.binpb",
+    "too_large.lua",
+)
 ADDRESS_LINE = re.compile(r"^( *)socket_address: \{ address: \S+, port_value: \d+ \}$", re.MULTILINE)
 
 

@@ -35,6 +35,10 @@ def listener(settings: GatewaySettings) -> dict[str, str]:
         lines["requests_per_second"] = (
             f"token_bucket: {{ max_tokens: {2 * rate}, tokens_per_fill: {rate}, fill_interval: 1s }}"
         )
+    most = 0 if settings.trusted_hops else settings.max_connections_per_address
+    if most != DEFAULTS.max_connections_per_address:
+        value = {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": str(most)}
+        lines["connections_of_an_address"] = f"configuration: {json.dumps(value)}"
     if settings.otlp_endpoint:
         lines["tracing"] = f"tracing: {json.dumps(_tracing())}\n{14 * ' '}generate_request_id: true"
     if settings.trusted_hops:

@@ -63,6 +63,9 @@ class GatewaySettings:
     with 429, before anybody is asked who it is."""
     max_connections: int = 10_000
     """Connections that are open at once; more are closed as they come."""
+    max_connections_per_address: int = 1000
+    """Connections that one address (IPv6: one network, /64) has open at once; more are closed as they come. 0: as many
+    as it likes. Behind a proxy (`trusted_hops`) nothing is counted: all its clients come from its address."""
     trusted_hops: int = 0
     """Proxies before the gateway that add to x-forwarded-for. The client's address is taken from there: set it behind a
     load balancer, or all clients count as one address. More than there are lets clients say who they are."""
@@ -79,7 +82,8 @@ class GatewaySettings:
 
     def __post_init__(self) -> None:
         """Raises SettingsError for what does not fit."""
-        for field, least in (("requests_per_second", 1), ("max_connections", 1), ("trusted_hops", 0)):
+        least_of = {"requests_per_second": 1, "max_connections": 1, "max_connections_per_address": 0, "trusted_hops": 0}
+        for field, least in least_of.items():
             if getattr(self, field) < least:
                 raise SettingsError(field, f"must be at least {least}")
         if not 0 <= self.trace_percent <= 100:

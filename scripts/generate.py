@@ -1,7 +1,7 @@
 """Writes everything that is generated.
 
-That is third_party/, gen/, the gateway's descriptor set and OpenAPI, the list of settings, the dashboards, what the
-Helm chart has from elsewhere, and the kustomize tree.
+That is third_party/, gen/, the gateway's descriptor set, OpenAPI and network filter, the list of settings, the
+dashboards, what the Helm chart has from elsewhere, and the kustomize tree.
 
 `--check` writes nothing: it generates into a copy and fails when a committed file differs.
 """
@@ -21,12 +21,16 @@ OUTPUTS = [
     "gen",
     "gateway/parley.binpb",
     "gateway/openapi.json",
+    "gateway/connections.wasm",
     "docs/settings.md",
     "deploy/monitoring/dashboards",
     "deploy/helm/parley",
     "deploy/kustomize",
     "deploy/docker/gateway",
 ]
+# Without a library of C: the filter calls Envoy alone.
+WASM = (sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-freestanding", "-nostdlib", "-Oz", "-Wall", "-Wextra")
+WASM += ("-Werror", "-Wl,--no-entry,--export-dynamic,--strip-all")
 
 
 def generate(root: pathlib.Path) -> None:
@@ -47,6 +51,7 @@ def generate(root: pathlib.Path) -> None:
             path.unlink()
     run("buf", "build", "--as-file-descriptor-set", "-o", "gateway/parley.binpb")
     run(sys.executable, "-m", "gateway.openapi")
+    run(*WASM, "-o", "gateway/connections.wasm", "gateway/connections.c")
     run(sys.executable, "scripts/settings_docs.py")
     run(sys.executable, "scripts/dashboards.py")
     run(sys.executable, "scripts/chart.py")

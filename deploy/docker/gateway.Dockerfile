@@ -5,7 +5,7 @@
 ARG BASE_IMAGE=docker.io/envoyproxy/envoy:v1.40.0
 FROM ${BASE_IMAGE}
 # The chart says over ConfigMaps where the services are; everything else is the same everywhere.
-COPY gateway/*.yaml gateway/*.lua gateway/*.html gateway/*.json gateway/*.binpb /etc/parley/gateway/
+COPY gateway/*.yaml gateway/*.lua gateway/*.html gateway/*.json gateway/*.binpb gateway/*.wasm /etc/parley/gateway/
 USER 65532:65532
 WORKDIR /etc/parley/gateway
 EXPOSE 8080 9902

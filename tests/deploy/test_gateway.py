@@ -172,6 +172,15 @@ def test_the_edge_is_what_a_laptops_settings_would_make_it() -> None:
     assert {"name": "edge", "secret": {"secretName": "certificate", "defaultMode": 0o440}} in mounts["volumes"]
 
 
+@pytest.mark.parametrize(("hops", "given", "most"), [(0, 1000, "1000"), (0, 7, "7"), (0, 0, "0"), (1, 1000, "0")])
+def test_connections_are_counted_by_address_but_behind_a_proxy(hops: int, given: int, most: str) -> None:
+    # An issuer has the listener written into the chart's ConfigMap in every case.
+    edge = {"trustedHops": hops, "maxConnectionsPerAddress": given, "issuer": "https://parley.example.com"}
+    (listener, _jwks) = yaml.safe_load(data({"gateway": {"edge": edge}})["listener.yaml"])["resources"]
+    counting = listener["filter_chains"][0]["filters"][0]["typed_config"]["config"]
+    assert counting["configuration"]["value"] == most
+
+
 def test_without_values_for_it_the_images_listener_is_used() -> None:
     assert "listener.yaml" not in data({})
     assert "path: ./listener.yaml" in data({})["bootstrap.yaml"]

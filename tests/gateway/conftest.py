@@ -155,9 +155,14 @@ def identity_service(folder: Path, port: int = 0, more: Mapping[str, str] | None
 
 @contextlib.contextmanager
 def envoy(
-    folder: Path, service_port: int, identity: Identity, settings: GatewaySettings | None = None
+    folder: Path,
+    service_port: int,
+    identity: Identity,
+    settings: GatewaySettings | None = None,
+    *,
+    edited: Callable[[str], str] = str,
 ) -> Iterator[Gateway]:
-    """The gateway, with every service at one port but for identity."""
+    """The gateway, with every service at one port but for identity, and with its listener's text edited."""
     try:
         command = config.command()
     except config.EnvoyMissingError:
@@ -166,6 +171,8 @@ def envoy(
     services = {name: [Endpoint("127.0.0.1", service_port)] for name in config.SERVICES}
     services["identity"] = [Endpoint("127.0.0.1", identity.port)]
     config.write(folder, services, listen=listen, admin=admin, settings=settings)
+    listener = folder / "listener.yaml"
+    listener.write_text(edited(listener.read_text()))
     log = folder / "envoy.log"
     with log.open("wb") as out, subprocess.Popen(command, cwd=folder, stdout=out, stderr=out) as process:
         try:

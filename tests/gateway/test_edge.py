@@ -242,6 +242,103 @@ def test_connections_have_a_limit(guarded: Gateway) -> None:
     wait_for(lambda: httpx_status(guarded) == 200, 10, "room")
 
 
+def proxied(listener: str) -> str:
+    """A listener that believes the PROXY protocol, by which a test has any address that it likes."""
+    filters = "listener_filters: [{ name: envoy.filters.listener.proxy_protocol, typed_config: { "
+    filters += '"@type": type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol } }]'
+    return listener.replace("    filter_chains:\n", f"    {filters}\n    filter_chains:\n", 1)
+
+
+@pytest.fixture(scope="module")
+def counting(tmp_path_factory: pytest.TempPathFactory, identity: Identity) -> Iterator[Gateway]:
+    """A gateway that takes three connections of an address."""
+    settings = GatewaySettings(max_connections_per_address=3)
+    with envoy(tmp_path_factory.mktemp("counting"), free_port(), identity, settings, edited=proxied) as running:
+        yield running
+
+
+class Crowd(contextlib.ExitStack):
+    """Connections to a gateway, from where they say that they come; open until this is closed."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        super().__init__()
+        host, _, port = gateway.address.partition(":")
+        self.target = host, int(port)
+
+    def served(self, address: str) -> bool:
+        """Opens one more. Whether it is served; one that is not was closed."""
+        family = "TCP6" if ":" in address else "TCP4"
+        ours = "::1" if ":" in address else "127.0.0.1"
+        connection = self.enter_context(socket.create_connection(self.target, timeout=10))
+        try:
+            connection.sendall(f"PROXY {family} {address} {ours} 4711 8080\r\n".encode())
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: parley\r\n\r\n")
+            return connection.recv(4096).startswith(b"HTTP/1.1 200")
+        except ConnectionError:
+            return False
+
+
+def test_an_address_has_so_many_connections_and_others_have_theirs(counting: Gateway) -> None:
+    with Crowd(counting) as crowd:
+        assert [crowd.served("192.0.2.1") for _ in range(6)] == [True] * 3 + [False] * 3
+        assert all(crowd.served(f"192.0.2.{host}") for host in range(2, 60))
+        # Bits that addresses have in common share nothing: 192.0.2.1 is full, these are not.
+        assert all(crowd.served(address) for address in ("192.0.2.10", "192.0.2.11", "92.0.2.1", "2.1.192.0"))
+        assert not crowd.served("192.0.2.1")
+        stats = httpx.get(f"http://{counting.admin}/stats").text
+        assert "wasmcustom.parley.connections_over_address_limit: 4" in stats
+    wait_for(lambda: all_served(counting, "192.0.2.1", 3), 10, "room for those that closed")
+
+
+def all_served(gateway: Gateway, address: str, count: int) -> bool:
+    """Whether an address gets so many connections at once."""
+    with Crowd(gateway) as crowd:
+        return [crowd.served(address) for _ in range(count)] == [True] * count
+
+
+@pytest.mark.parametrize(
+    ("same", "other"),
+    [
+        (["2001:db8:1:1::1", "2001:db8:1:1:ffff:ffff:ffff:ffff", "2001:db8:1:1:0:5::"], "2001:db8:1:2::1"),
+        (["2001:db8::1", "2001:db8:0:0:1::", "2001:db8::8:0:0:1"], "2001:db8:0:1::1"),
+        (["::2", "::1:2:3:4", "0:0:0:0:9::"], "1::"),
+        (["fe80::1", "fe80::2:0:0:1", "fe80:0:0:0:1:2:3:4"], "fe80:1::1"),
+    ],
+)
+def test_a_network_of_ipv6_has_the_connections_of_one_address(counting: Gateway, same: list[str], other: str) -> None:
+    with Crowd(counting) as crowd:
+        assert [crowd.served(address) for address in same] == [True] * 3
+        assert not any(crowd.served(address) for address in same)
+        assert crowd.served(other)
+
+
+def test_addresses_of_ipv4_are_told_apart_on_a_socket_of_ipv6(counting: Gateway) -> None:
+    with Crowd(counting) as crowd:
+        assert all(crowd.served(f"::ffff:198.51.100.{host}") for host in range(1, 20))
+        assert [crowd.served("::ffff:198.51.100.1") for _ in range(3)] == [True, True, False]
+
+
+def test_connections_that_come_and_go_are_not_held_against_an_address(counting: Gateway) -> None:
+    """From several at once, to both of Envoy's workers: no count gets lost, or stays."""
+
+    def come_and_go(number: int) -> None:
+        for _ in range(300):
+            with Crowd(counting) as crowd:
+                crowd.served(f"203.0.113.{number % 4}")
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(come_and_go, range(8)))
+    for host in range(4):
+        wait_for(lambda: all_served(counting, f"203.0.113.{host}", 3), 10, "all of an address's connections")  # noqa: B023 — called at once
+        with Crowd(counting) as crowd:
+            assert [crowd.served(f"203.0.113.{host}") for _ in range(4)][3] is False
+
+
+def test_behind_a_proxy_all_clients_are_not_one_address(guarded: Gateway) -> None:
+    configuration = httpx.get(f"http://{guarded.admin}/config_dump?resource=dynamic_listeners").text
+    assert '"value": "0"' in configuration
+
+
 def httpx_status(gateway: Gateway) -> int:
     """The status of the page; 0 where no connection is taken."""
     try:

@@ -86,8 +86,11 @@ def test_ten_thousand_connections_that_say_nothing(mesh: Mesh, connections: list
             for _ in range(CONNECTIONS):
                 with contextlib.suppress(OSError):
                     connections.append(open_one(mesh))
-            # Who was there before is served all the same.
+            # Who was there before is served all the same, and so is who comes now, from another address.
             assert friend.get(f"{mesh.stack.url}/v1/models").status_code == 200
+            elsewhere = httpx.HTTPTransport(local_address="127.0.0.2")
+            with httpx.Client(headers=friend.headers, timeout=60, transport=elsewhere) as newcomer:
+                assert newcomer.get(f"{mesh.stack.url}/v1/models").status_code == 200
         for one in connections:
             one.close()
     finally:

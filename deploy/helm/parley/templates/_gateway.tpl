@@ -103,6 +103,10 @@ cors_origins: {{ printf "allow_origin_string_match: %s" (toJson $matchers) | toJ
 {{- if ne $rate 5000 }}
 requests_per_second: {{ printf "token_bucket: { max_tokens: %d, tokens_per_fill: %d, fill_interval: 1s }" (mul 2 $rate) $rate | toJson }}
 {{- end }}
+{{- $most := gt (int $edge.trustedHops) 0 | ternary 0 (int $edge.maxConnectionsPerAddress) }}
+{{- if ne $most 1000 }}
+connections_of_an_address: {{ printf "configuration: %s" (dict "@type" "type.googleapis.com/google.protobuf.StringValue" "value" (printf "%d" $most) | toJson) | toJson }}
+{{- end }}
 {{- if .Values.tracing.endpoint }}
 {{- $tracer := dict "@type" "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig" "service_name" "gateway" "grpc_service" (dict "envoy_grpc" (dict "cluster_name" "tracing") "timeout" "1s") }}
 {{- $provider := dict "name" "envoy.tracers.opentelemetry" "typed_config" $tracer }}
