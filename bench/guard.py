@@ -125,13 +125,13 @@ def take_off(folder: Path) -> None:
     """Takes the filters that protect out of the listener of an Envoy that will run in a folder."""
     file = folder / "listener.yaml"
     listener = yaml.safe_load(file.read_text())
-    [filters] = [
-        network["typed_config"]["http_filters"]
-        for chain in listener["resources"][0]["filter_chains"]
-        for network in chain["filters"]
-    ]
+    [chain] = listener["resources"][0]["filter_chains"]
+    counting, manager = chain["filters"]
+    assert counting["name"] == "envoy.filters.network.wasm"
+    filters = manager["typed_config"]["http_filters"]
     assert {one["name"] for one in filters} >= FILTERS
     filters[:] = [one for one in filters if one["name"] not in FILTERS]
+    chain["filters"] = [manager]
     # JSON is YAML too.
     file.write_text(json.dumps(listener))
 
