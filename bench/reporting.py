@@ -27,7 +27,6 @@ from services.mesh.settings import ReportingSettings, ServiceSettings
 from services.mesh.usage import Payer, Unit
 
 CALLER = (
-    (context.ORGANISATION, "default"),
     (context.SUBJECT, "default/ann"),
     (context.KEY, "k1"),
     (context.GRANTS, '{"databases":{"*":{}},"models":["*"]}'),

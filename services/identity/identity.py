@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from services.identity.scopes import Role
-from services.mesh.context import GRANTS, KEY, ORGANISATION, ROLES, SCOPES, SUBJECT, USER
+from services.mesh.context import GRANTS, KEY, SUBJECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Identity:
         key_id: The API key; empty for a session.
         session_id: The session; empty for a key.
         expire_time: When the credential ends, in microseconds since 1970; None: never.
-        headers: The same as headers, made once.
+        headers: What services are told of it, made once. Roles and scopes are identity's own matter.
     """
 
     organisation: str
@@ -37,15 +37,7 @@ class Identity:
     headers: tuple[tuple[str, str], ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        headers = (
-            (SUBJECT, self.subject),
-            (ORGANISATION, self.organisation),
-            (USER, self.user),
-            (ROLES, ",".join(self.roles)),
-            (SCOPES, ",".join(sorted(self.scopes))),
-            (KEY, self.key_id),
-            (GRANTS, self.grants),
-        )
+        headers = ((SUBJECT, self.subject), (KEY, self.key_id), (GRANTS, self.grants))
         object.__setattr__(self, "headers", headers)
 
     @property

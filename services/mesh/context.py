@@ -11,11 +11,8 @@ from dataclasses import dataclass, field
 
 # Set by the gateway after authentication and forwarded between services; the gateway strips them from what comes in.
 IDENTITY_PREFIX = "x-parley-identity-"
+# "{organisation}/{user}"; neither has a slash.
 SUBJECT = IDENTITY_PREFIX + "subject"
-ORGANISATION = IDENTITY_PREFIX + "organisation"
-USER = IDENTITY_PREFIX + "user"
-ROLES = IDENTITY_PREFIX + "roles"
-SCOPES = IDENTITY_PREFIX + "scopes"
 KEY = IDENTITY_PREFIX + "key"
 GRANTS = IDENTITY_PREFIX + "grants"
 ADDRESS = IDENTITY_PREFIX + "address"
@@ -86,9 +83,7 @@ def organisation() -> str:
     "" where nobody is known. A longer name is told by its digest.
     """
     call = _current.get()
-    identity = dict(call.identity) if call is not None else {}
-    # Whoever says only the subject has said it, too.
-    name = identity.get(ORGANISATION) or identity.get(SUBJECT, "").rpartition("/")[0]
+    name = dict(call.identity).get(SUBJECT, "").rpartition("/")[0] if call is not None else ""
     return name if len(name) <= MAX_ORGANISATION else hashlib.sha256(name.encode()).hexdigest()[:MAX_ORGANISATION]
 
 

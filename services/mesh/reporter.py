@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from typing import NamedTuple
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -42,7 +43,7 @@ RETRY_SECONDS = 0.1
 """How long is waited between two such tries."""
 AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 """What identity did not answer: it is sent again. Anything else is an answer."""
-_UNITS = {unit: usage_pb2.UsageUnit.Value(f"USAGE_UNIT_{unit.name}") for unit in Unit}
+_UNITS = {unit.value: usage_pb2.UsageUnit.Value(f"USAGE_UNIT_{unit.name}") for unit in Unit}
 
 DROPPED = Counter(
     "parley_reports_dropped",
@@ -51,12 +52,15 @@ DROPPED = Counter(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """What is summed up: all but the amount. The day stays as it was, however long identity is away."""
+class _Kind(NamedTuple):
+    """What is summed up: all but the amount. The day stays as it was, however long identity is away.
 
-    payer: Payer
-    unit: Unit
+    A tuple of plain values: it is made and looked up in every call.
+    """
+
+    subject: str
+    key_id: str
+    unit: str
     model: str
     day: date
 
@@ -102,7 +106,7 @@ class Reporter:
 
     def used(self, payer: Payer, unit: Unit, amount: float, model: str) -> None:
         """Adds to what a caller used."""
-        kind = _Kind(payer, unit, model[:200], datetime.now(UTC).date())
+        kind = _Kind(payer.subject, payer.key_id, unit.value, model[:200], datetime.now(UTC).date())
         if kind in self._sums or self._room("usage"):
             self._sums[kind] = self._sums.get(kind, 0.0) + amount
 
@@ -190,8 +194,8 @@ class Reporter:
 
     def _record(self, kind: _Kind, amount: float) -> usage_pb2.UsageRecord:
         return usage_pb2.UsageRecord(
-            subject=kind.payer.subject,
-            api_key=kind.payer.key_id,
+            subject=kind.subject,
+            api_key=kind.key_id,
             service=self._service,
             model=kind.model,
             unit=_UNITS[kind.unit],  # type: ignore[arg-type]  # the enum's numbers

@@ -212,6 +212,16 @@ class Images(image_pb2_grpc.ImageServiceServicer):
         for piece in (b"\x89PNG", b"\0\xff"):
             yield image_pb2.DownloadImageResponse(body=HttpBody(content_type="image/png", data=piece))
 
+    async def ViewImage(
+        self, request: image_pb2.ViewImageRequest, context: Context
+    ) -> AsyncIterator[image_pb2.ViewImageResponse]:
+        """What arrived, as text; refuses a signature that is none."""
+        if request.signature != "signed":
+            raise errors.PermissionDenied("This link is not valid.")
+        await context.send_initial_metadata((("content-disposition", 'inline; filename="1.png"'),))
+        said = f"{request.name} {request.organisation} {request.expires}".encode()
+        yield image_pb2.ViewImageResponse(body=HttpBody(content_type="image/png", data=said))
+
 
 class WebUi(sdapi_pb2_grpc.StableDiffusionServiceServicer):
     """The façade of images for the web UI's clients."""

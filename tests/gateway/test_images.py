@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from services.mesh.status import HTTP
+from tests.gateway.conftest import Gateway, wait_for
 
 
 def test_a_picture_comes_byte_for_byte_with_its_headers(client: httpx.Client) -> None:
@@ -17,6 +18,24 @@ def test_a_picture_comes_byte_for_byte_with_its_headers(client: httpx.Client) ->
     assert answer.headers["cache-control"] == "private, max-age=60, immutable"
     assert answer.headers["etag"] == '"1"'
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_link_needs_no_credential_and_its_signature_is_in_no_log(stranger: httpx.Client, gateway: Gateway) -> None:
+    query = {"organisation": "a&b", "expires": "1800000000", "signature": "signed"}
+    for headers in ({}, {"authorization": "Bearer sk-of-somebody-else"}):
+        answer = stranger.get("/api/v1/images/1:view", params=query, headers=headers)
+        assert (answer.status_code, answer.text) == (200, "images/1 a&b 1800000000")
+        assert answer.headers["content-disposition"] == 'inline; filename="1.png"'
+    refused = stranger.get("/api/v1/images/1:view", params=query | {"signature": "forged-by-eve"})
+    assert (refused.status_code, refused.json()["message"]) == (403, "This link is not valid.")
+    # The path says which picture it is, whatever the query does.
+    assert stranger.get("/api/v1/images/1:view", params=query | {"name": "images/2"}).status_code == 400
+    # The same picture without a link, and what else there is, wants a credential as ever.
+    for path in ("/api/v1/images/1", "/api/v1/images/1/metadata", "/api/v1/images:batchGet?names=images/1"):
+        assert stranger.get(path, params={"signature": "signed"}).status_code == 401
+    assert stranger.post("/api/v1/images/1:view", params=query).status_code == 401
+    wait_for(lambda: "/api/v1/images:batchGet" in gateway.log.read_text(), 15, "the access log")
+    assert "forged-by-eve" not in gateway.log.read_text()
 
 
 @pytest.mark.parametrize(

@@ -375,7 +375,7 @@ async def test_the_scope_is_that_of_the_call(database: Database) -> None:
         return sorted(await database.run(lambda s: list(s.scalars(select(Volume.title)))))
 
     def of(subject: str) -> tuple[tuple[str, str], ...]:
-        return (context.SUBJECT, subject), (context.ORGANISATION, subject.partition("/")[0])
+        return ((context.SUBJECT, subject),)
 
     async def background(*identity: tuple[str, str]) -> list[str]:
         context.enter(Call(identity=identity))
