@@ -203,7 +203,7 @@ class Answer:
         if shown is not None:
             console.print(shown)
         facts = f"{image.get('width', 0)} × {image.get('height', 0)}, seed {image.get('seed', 0)}, {took}"
-        output.note(f"{self._client.url}/api/v1/{image.get('name', '')} ({facts})")
+        output.note(f"{self._client.picture_url(image)} ({facts})")
 
     def _progress(self, progress: Json) -> None:
         """Shows on a terminal how far a tool is; the next event takes the line away."""

@@ -172,7 +172,7 @@ class Drawing:
         try:
             file = self._files.save(int(image.get("index", 0)), content)
         except OSError as error:
-            kept = f"{self._client.url}/api/v1/{image.get('name', '')}"
+            kept = self._client.picture_url(image)
             raise CommandError(f"cannot save the picture ({error.strerror}). It is kept at {kept} for now.") from None
         self.images.append({**image, "file": str(file)})
         self._easel.done(content, file, image)

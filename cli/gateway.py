@@ -103,6 +103,10 @@ class Gateway:
             if not token or (limit is not None and len(found) >= limit):
                 return found
 
+    def picture_url(self, image: Json) -> str:
+        """Where a browser sees a picture; without a link, where a client with a credential does."""
+        return self.url + (image.get("link") or f"/api/v1/{image.get('name', '')}")
+
     def follow(self, path: str) -> Generator[Json, None, None]:
         """GETs a stream and yields its events as they arrive. Raises ServerError for an answer that is an error."""
         with self._stream("GET", path) as response:

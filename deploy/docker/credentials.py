@@ -22,8 +22,8 @@ def password() -> str:
     return secrets.token_urlsafe(24)
 
 
-def fernet_key() -> str:
-    """A key for what is encrypted at rest."""
+def key() -> str:
+    """A key for what is encrypted at rest, or signed: 32 random bytes."""
     return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
 
@@ -53,7 +53,8 @@ def make(folder: Path) -> list[str]:
         file(f"PARLEY_{service.upper()}_DATABASE_URL", f"postgresql://{service}:{own}@postgresql:5432/{service}")
     file("postgresql_password", password())
     for service in ("sql", "identity"):
-        file(f"PARLEY_{service.upper()}_ENCRYPTION_KEY", fernet_key())
+        file(f"PARLEY_{service.upper()}_ENCRYPTION_KEY", key())
+    file("PARLEY_IMAGE_LINK_KEY", key())
     # Model providers with their keys, a JSON list (docs/settings.md): none at first.
     for service in ("chat", "sql"):
         file(f"PARLEY_{service.upper()}_PROVIDERS", "[]")

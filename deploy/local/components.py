@@ -182,6 +182,7 @@ def service_environment(
         "image": {
             "PARLEY_IMAGE_TRITON_TARGET": models,
             "PARLEY_IMAGE_DATABASE_URL": f"sqlite:///{state}/data/image.db",
+            "PARLEY_IMAGE_LINK_KEY": secret(state, "image_link_key"),
             "PARLEY_IMAGE_PICTURES_URL": os.environ.get("PARLEY_IMAGE_PICTURES_URL") or str(state / "pictures"),
         },
     }

@@ -10,6 +10,7 @@ from services.chat.conversations import Conversations
 from services.chat.embedded import EmbeddedModel
 from services.chat.generation import Generator
 from services.chat.image_client import Painter
+from services.chat.picture_links import PictureLinks
 from services.chat.settings import ChatSettings
 from services.chat.speech import Speech
 from services.chat.store import MIGRATIONS, Store
@@ -45,12 +46,14 @@ class Application:
         offered = tools(databases, speech, painter, settings.question_seconds)
         generator = Generator(ToolRegistry.of(offered), settings.max_tool_rounds)
         check_database = databases.check if databases else _taken
+        links = PictureLinks(settings.public_url, painter.links if painter else None)
         self.database = Database(settings.database_url.get_secret_value(), MIGRATIONS)
         self._conversations = Conversations(
             Store(self.database, settings.replica),
             catalog,
             generator,
             check_database,
+            links,
             history_messages=settings.history_messages,
             save_seconds=settings.save_seconds,
             stale_seconds=settings.stale_seconds,
@@ -59,7 +62,7 @@ class Application:
         others = [part.models for part in (speech, painter) if part is not None]
         self.bound = [
             servicer.bound(self._conversations, catalog),
-            openai.bound(catalog, providers, generator, others, check_database),
+            openai.bound(catalog, providers, generator, others, check_database, links),
         ]
         self.dependencies: dict[str, Callable[[], Awaitable[None]]] = {"database": self.database.ping}
 

@@ -24,6 +24,7 @@ from services.chat.models import (
     ToolProgressed,
     Usage,
 )
+from services.chat.picture_links import PictureLinks
 from services.chat.store import Store
 from services.chat.tools import ToolContext
 from services.mesh import telemetry
@@ -33,7 +34,8 @@ log = telemetry.get_logger(__name__)
 
 # Raises NotFound for a database (databases/{database}) that does not exist.
 CheckDatabase = Callable[[str], Awaitable[None]]
-AnswerEvent = Started | TextDelta | ToolCalled | ToolProgressed | ToolAnswered | Usage | Done
+Told = TextDelta | ToolCalled | ToolProgressed | ToolAnswered | Usage
+AnswerEvent = Started | Told | Done
 # Containers that hold audio as often as video, or say nothing of what they hold.
 AUDIO_TYPES = ("audio/", "video/", "application/ogg", "application/octet-stream")
 
@@ -45,11 +47,14 @@ class _Running:
     begun: Begun
     draft: Draft = field(default_factory=Draft)
     # Unbounded: the draft holds the same text anyway, and a slow client must not hold up the storing.
-    queue: asyncio.Queue[TextDelta | ToolCalled | ToolProgressed | ToolAnswered | Usage | None] = field(
-        default_factory=asyncio.Queue
-    )
+    queue: asyncio.Queue[Told | None] = field(default_factory=asyncio.Queue)
     task: asyncio.Task[tuple[Message, FinishReason]] | None = None
     stopped: bool = False
+
+    async def events(self) -> AsyncGenerator[Told, None]:
+        """What it tells, to its end."""
+        while (event := await self.queue.get()) is not None:
+            yield event
 
     def stop(self) -> None:
         """Stops it because somebody asked for it; once is enough."""
@@ -66,6 +71,7 @@ class Conversations:
         catalog: The models that answer.
         generator: Runs them.
         check_database: Asked about each database that is named.
+        links: Gives links to pictures to whoever reads a message.
         history_messages: How many earlier messages a model sees.
         save_seconds: How often an answer is stored while it is written, and requests to stop it are looked for.
         stale_seconds: After how long without a sign of life another replica's answer counts as interrupted.
@@ -77,6 +83,7 @@ class Conversations:
         catalog: Catalog,
         generator: Generator,
         check_database: CheckDatabase,
+        links: PictureLinks,
         *,
         history_messages: int = 40,
         save_seconds: float = 1.0,
@@ -86,6 +93,7 @@ class Conversations:
         self._catalog = catalog
         self._generator = generator
         self._check_database = check_database
+        self._links = links
         self._history = history_messages
         self._save_seconds = save_seconds
         self._stale_seconds = stale_seconds
@@ -145,7 +153,8 @@ class Conversations:
 
     async def messages(self, conversation_id: str, size: int, token: str) -> tuple[list[Message], str]:
         """A page of a conversation's messages, oldest first, and the token of the next. Raises NotFound."""
-        return await self._store.messages(conversation_id, size, token)
+        page, more = await self._store.messages(conversation_id, size, token)
+        return await self._links.in_messages(page), more
 
     async def cancel(self, generation_id: str) -> bool:
         """Stops a generation, wherever it runs; whether it was still running. Raises NotFound."""
@@ -175,8 +184,9 @@ class Conversations:
         run.task = asyncio.create_task(self._write(run, model, question))
         try:
             yield Started(begun, model.info.id)
-            while (event := await run.queue.get()) is not None:
-                yield event
+            async with aclosing(self._links.in_events(run.events())) as events:
+                async for event in events:
+                    yield event
             yield await self._done(run, run.task)
         finally:
             run.task.cancel()
@@ -187,8 +197,11 @@ class Conversations:
         """How a generation ended. Raises what it failed with."""
         await asyncio.wait({task})
         if run.stopped and task.cancelled():
-            return Done(await self._stopped(run), FinishReason.CANCELLED)
-        return Done(*task.result())
+            message, reason = await self._stopped(run), FinishReason.CANCELLED
+        else:
+            message, reason = task.result()
+        (linked,) = await self._links.in_messages([message])
+        return Done(linked, reason)
 
     async def _stopped(self, run: _Running) -> Message:
         """The stopped answer as stored. Raises NotFound when it was deleted."""

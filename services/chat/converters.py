@@ -156,6 +156,7 @@ def image(value: Picture, index: int, model: str) -> image_pb2.Image:
         infotext=value.infotext,
         model=model,
         expire_time=expires,
+        link=value.link,
     )
 
 
@@ -171,6 +172,7 @@ def from_image(value: image_pb2.Image, base: str) -> Picture:
         seed=value.seed,
         infotext=value.infotext,
         expire_time=value.expire_time.ToJsonString(),
+        link=value.link,
         content=value.content,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -11,13 +11,18 @@ from parley.image.v1 import image_pb2, image_pb2_grpc
 from services.chat import converters
 from services.chat.models import ModelInfo
 from services.chat.tools import GENERATE, Drawing, Picture, Report, ToolContext, ToolSpec
-from services.mesh import status
+from services.mesh import status, telemetry
 from services.mesh.certificates import Certificates
 from services.mesh.channels import channel
 from services.mesh.errors import Cancelled, InvalidArgument, ParleyError
 
+log = telemetry.get_logger(__name__)
+
 # A preview after every so many steps: enough to watch, little beside what a step costs.
 PREVIEW_STEPS = 5
+# Pictures whose links are asked for at once, and the longest wait for them, in seconds.
+MAX_LINKS = 1000
+LINK_SECONDS = 2.0
 MAX_PROMPT = 10_000
 MAX_PICTURES = 16
 MAX_SIDE = 4096
@@ -92,6 +97,19 @@ class Painter:
         except grpc.aio.AioRpcError as error:
             raise status.from_rpc_error(error) from error
         return [ModelInfo(m.id, "parley", m.description) for m in answer.models if not m.fault]
+
+    async def links(self, names: Sequence[str]) -> Mapping[str, str]:
+        """Links to the first MAX_LINKS of some pictures, by their names; without those that are gone.
+
+        None while the image service is away: an old conversation can be read without its pictures.
+        """
+        request = image_pb2.BatchGetImagesRequest(names=names[:MAX_LINKS])
+        try:
+            answer = await self._stub.BatchGetImages(request, timeout=min(LINK_SECONDS, self._timeout))
+        except grpc.aio.AioRpcError as error:
+            log.warning("pictures have no links", code=error.code().name)
+            return {}
+        return {image.name: image.link for image in answer.images if image.link}
 
     async def close(self) -> None:
         """Closes the connection."""

@@ -25,6 +25,7 @@ from services.chat.conversations import CheckDatabase
 from services.chat.errors import ModelNotFound
 from services.chat.generation import Generator
 from services.chat.models import ChatModel, Finished, ModelInfo, ModelRequest, TextDelta, ToolCalled, Usage
+from services.chat.picture_links import PictureLinks
 from services.chat.tally import Tally, characters_in
 from services.chat.tools import ToolCall, ToolContext
 from services.mesh import telemetry
@@ -50,6 +51,7 @@ class ChatCompletionsServicer(openai_pb2_grpc.ChatCompletionsServiceServicer):
         generator: Runs the others with their tools.
         others: Ask for the models that hear and that draw; each raises ParleyError where they cannot be had.
         check_database: Raises NotFound for the name of a database that does not exist.
+        links: Gives links to pictures to whoever reads an answer.
     """
 
     def __init__(
@@ -59,12 +61,14 @@ class ChatCompletionsServicer(openai_pb2_grpc.ChatCompletionsServiceServicer):
         generator: Generator,
         others: OtherModels,
         check_database: CheckDatabase,
+        links: PictureLinks,
     ) -> None:
         self._catalog = catalog
         self._providers = providers
         self._generator = generator
         self._others = others
         self._check_database = check_database
+        self._links = links
         self._started = int(time.time())
 
     def CreateChatCompletion(
@@ -137,7 +141,7 @@ class ChatCompletionsServicer(openai_pb2_grpc.ChatCompletionsServiceServicer):
         if request.stream:
             # Sent before the tools run: the client sees at once that the answer is coming.
             yield _events(answer.chunk({"role": "assistant", "content": ""}, usage=request.include_usage))
-        async with aclosing(run) as events:
+        async with aclosing(self._links.in_events(run)) as events:
             async for item in events:
                 delta: dict[str, Any] = {}
                 if isinstance(item, TextDelta):
@@ -194,11 +198,12 @@ def bound(
     generator: Generator,
     others: OtherModels,
     check_database: CheckDatabase,
+    links: PictureLinks,
 ) -> Bound:
     """The servicer, ready to be served."""
     return Bound(
         openai_pb2_grpc.add_ChatCompletionsServiceServicer_to_server,
-        ChatCompletionsServicer(catalog, providers, generator, others, check_database),
+        ChatCompletionsServicer(catalog, providers, generator, others, check_database, links),
         openai_pb2.DESCRIPTOR.services_by_name["ChatCompletionsService"],
     )
 

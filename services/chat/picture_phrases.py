@@ -31,9 +31,11 @@ MISSING: Mapping[Language, str] = {
     EN: "I cannot draw here: there is no image service that I know of (PARLEY_CHAT_IMAGE_TARGET is not set).",
     VI: "Ở đây tôi không vẽ được: hệ thống này không có dịch vụ hình ảnh (PARLEY_CHAT_IMAGE_TARGET chưa được đặt).",
 }
-# A picture in Markdown as `link` writes it. No bracket may stand in what is described: a hostile text is read once.
+# A picture in Markdown as `link` writes it, or as clients of the OpenAI API got it, with a link of the image service's.
+# No bracket may stand in what is described: a hostile text is read once.
 _LINK = re.compile(
-    r"!\[(?P<prompt>(?:[^\[\]\\]|\\.)+)\]\(\S*?/api/v1/images/[0-9a-zA-Z-]{1,64}(?: \"seed (?P<seed>\d{1,10})\")?\)"
+    r"!\[(?P<prompt>(?:[^\[\]\\]|\\.)+)\]"
+    r"\(\S*?/api/v1/images/[0-9a-zA-Z-]{1,64}(?::view\?[^\s()]*)?(?: \"seed (?P<seed>\d{1,10})\")?\)"
 )
 _ESCAPED = re.compile(r"([\\\[\]])")
 

@@ -70,7 +70,7 @@ def _from_drawing(drawing: Drawing) -> dict[str, Any]:
     record = asdict(replace(drawing, pictures=()))
     pictures = [asdict(replace(picture, content=b"")) for picture in drawing.pictures]
     for picture in pictures:
-        del picture["content"]
+        del picture["content"], picture["link"]
     return {**record, "pictures": pictures}
 
 

@@ -153,6 +153,7 @@ class Picture:
         seed: What it was drawn with: the same seed and settings give the same picture.
         infotext: How it was drawn, as A1111 writes it.
         expire_time: When it is deleted: ISO 8601, in UTC.
+        link: A path by which a browser sees it without a credential, for a while; never stored.
         content: Its bytes while the answer streams, where they were wanted; never stored.
     """
 
@@ -165,6 +166,7 @@ class Picture:
     seed: int
     infotext: str
     expire_time: str
+    link: str = field(default="", repr=False)
     content: bytes = field(default=b"", repr=False)
 
 

@@ -8,6 +8,7 @@ from services.image import openai, sdapi, servicer
 from services.image.engine import Engine
 from services.image.fair_queue import FairQueue
 from services.image.gallery import Gallery
+from services.image.links import Links
 from services.image.options_store import OptionsStore
 from services.image.public import Address
 from services.image.settings import ImageSettings
@@ -38,9 +39,10 @@ class Application:
             FairQueue(settings.jobs_running, settings.jobs_waiting, settings.jobs_waiting_each),
             settings.options,
         )
+        links = Links(settings.link_key.get_secret_value(), settings.link_seconds)
         self.bound = [
-            servicer.bound(self.studio),
-            openai.bound(self.studio, Address(settings.public_url)),
+            servicer.bound(self.studio, links),
+            openai.bound(self.studio, Address(settings.public_url), links),
             sdapi.bound(self.studio, OptionsStore(self.database), settings.max_input_pixels),
         ]
         # Not the diffusion model: a stack without one is complete, and says at each call how to add it.

@@ -24,6 +24,7 @@ from services.image.drawing import (
     SecondPass,
     Settings,
 )
+from services.image.links import Links
 from services.mesh import status
 
 STATES = {
@@ -100,11 +101,12 @@ def output_of(message: pb2.Output) -> Output:
     return Output(FORMATS[message.format], message.quality or 90, message.preview_interval)
 
 
-def event_pb(event: Event, *, content: bool) -> pb2.JobEvent:
+def event_pb(event: Event, links: Links, *, content: bool) -> pb2.JobEvent:
     """What happened to a job.
 
     Args:
         event: It.
+        links: Makes the link to a picture.
         content: Whether a picture goes with its bytes.
     """
     if isinstance(event, Job):
@@ -117,7 +119,7 @@ def event_pb(event: Event, *, content: bool) -> pb2.JobEvent:
                 index=event.index, step=event.step, content=event.content, content_type=event.content_type
             )
         )
-    return pb2.JobEvent(image=image_pb(event, content=content))
+    return pb2.JobEvent(image=image_pb(event, links, content=content))
 
 
 def job_pb(job: Job) -> pb2.Job:
@@ -151,8 +153,8 @@ def progress_pb(progress: Progress) -> pb2.Progress:
     return message
 
 
-def image_pb(picture: Picture, *, content: bool) -> pb2.Image:
-    """A picture as its message, with its bytes where `content` is set and they are at hand."""
+def image_pb(picture: Picture, links: Links, *, content: bool = False) -> pb2.Image:
+    """A picture as its message, with a link, and its bytes where `content` is set and they are at hand."""
     return pb2.Image(
         name=picture.name,
         index=picture.index,
@@ -167,6 +169,7 @@ def image_pb(picture: Picture, *, content: bool) -> pb2.Image:
         job=f"imageJobs/{picture.job}" if picture.job else "",
         create_time=_time(picture.create_time),
         expire_time=_time(picture.expire_time),
+        link=links.of(picture),
     )
 
 

@@ -216,6 +216,11 @@ class Picture:
         """Its resource name."""
         return f"images/{self.id}"
 
+    @property
+    def path(self) -> str:
+        """Where the gateway serves it."""
+        return f"/api/v1/{self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:

@@ -55,6 +55,16 @@ class ModelBroken(errors.FailedPrecondition):
         )
 
 
+class LinkNotValid(errors.PermissionDenied):
+    """A link to a picture opens nothing: the same words for whatever is the reason, which is nobody's business."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This link is not valid: it has expired, was changed, or its picture is gone. Who drew the picture can ask "
+            "for a new one: GET /api/v1/images/{image}/metadata."
+        )
+
+
 class QueueFull(errors.ResourceExhausted):
     """Too many jobs wait.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
 from services.image import pictures, store
@@ -94,8 +94,18 @@ class Gallery:
         """What is known of a picture. Raises NotFound."""
         return await self._store.picture(owner, identifier)
 
-    async def open(self, owner: str, identifier: str) -> tuple[Picture, AsyncGenerator[bytes, None]]:
-        """A picture and its content, piece by piece. Raises NotFound, StorageUnavailable."""
+    async def several(self, owner: str, identifiers: Sequence[str]) -> list[Picture]:
+        """What is known of pictures, in their order; without those that are not there."""
+        found = {picture.id: picture for picture in await self._store.several(owner, identifiers)}
+        return [found[identifier] for identifier in identifiers if identifier in found]
+
+    async def open(self, owner: str | None, identifier: str) -> tuple[Picture, AsyncGenerator[bytes, None]]:
+        """A picture and its content, piece by piece. Raises NotFound, StorageUnavailable.
+
+        Args:
+            owner: Whose it is; None: anybody's in the organisation that this works for.
+            identifier: Its id.
+        """
         picture = await self._store.picture(owner, identifier)
         return picture, self._objects.read(identifier)
 

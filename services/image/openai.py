@@ -16,6 +16,7 @@ from services.image import openai_request
 from services.image.bodies import dumped, pieces
 from services.image.drawing import Job, JobState, Picture, Preview
 from services.image.encoded import encoded
+from services.image.links import Links
 from services.image.openai_request import Asked
 from services.image.public import Address
 from services.image.studio import Studio
@@ -41,11 +42,12 @@ class ImagesServicer(openai_pb2_grpc.ImagesServiceServicer):
 
     Args:
         studio: Does the work.
-        address: Where clients find pictures.
+        address: Where clients find the gateway.
+        links: Makes links to pictures.
     """
 
-    def __init__(self, studio: Studio, address: Address) -> None:
-        self._studio, self._address = studio, address
+    def __init__(self, studio: Studio, address: Address, links: Links) -> None:
+        self._studio, self._address, self._links = studio, address, links
 
     def CreateImage(
         self, request: openai_pb2.CreateImageRequest, context: Any
@@ -100,7 +102,8 @@ class ImagesServicer(openai_pb2_grpc.ImagesServiceServicer):
             return
         async with aclosing(self._drawn(asked)) as drawn:
             pictures = [one async for one in drawn if isinstance(one, Picture)]
-        for data in pieces(await asyncio.to_thread(_whole, asked, pictures, base)):
+        urls = [base + (self._links.of(one) or one.path) for one in pictures] if asked.url else []
+        for data in pieces(await asyncio.to_thread(_whole, asked, pictures, urls)):
             yield httpbody_pb2.HttpBody(content_type="application/json", data=data)
 
     async def _events(self, asked: Asked, kind: str) -> AsyncGenerator[bytes, None]:
@@ -155,16 +158,13 @@ def usage(asked: Asked, pictures: list[Picture]) -> dict[str, Any]:
     }
 
 
-def _whole(asked: Asked, pictures: list[Picture], base: str) -> bytes:
-    """The answer as one JSON object."""
+def _whole(asked: Asked, pictures: list[Picture], urls: list[str]) -> bytes:
+    """The answer as one JSON object, with the pictures' addresses where there are any, else with their bytes."""
     size = f"{pictures[0].width}x{pictures[0].height}" if pictures else _size(asked)
     return dumped(
         {
             "created": int(time.time()),
-            "data": [
-                {"url": f"{base}/api/v1/{one.name}"} if asked.url else {"b64_json": encoded(one.content)}
-                for one in pictures
-            ],
+            "data": [{"url": url} for url in urls] or [{"b64_json": encoded(one.content)} for one in pictures],
             "background": "opaque",
             "output_format": asked.output.format.value,
             "quality": asked.quality,
@@ -195,10 +195,10 @@ def _event(kind: str, fields: dict[str, Any]) -> bytes:
     return b"event: " + kind.encode() + b"\ndata: " + dumped({"type": kind, **fields}) + b"\n\n"
 
 
-def bound(studio: Studio, address: Address) -> Bound:
+def bound(studio: Studio, address: Address, links: Links) -> Bound:
     """What to serve."""
     return Bound(
         openai_pb2_grpc.add_ImagesServiceServicer_to_server,
-        ImagesServicer(studio, address),
+        ImagesServicer(studio, address, links),
         openai_pb2.DESCRIPTOR.services_by_name["ImagesService"],
     )

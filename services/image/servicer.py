@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import math
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from datetime import UTC, datetime
 from typing import Any
 
 from google.api import httpbody_pb2
@@ -13,9 +14,12 @@ from parley.image.v1 import image_pb2 as pb2
 from parley.image.v1 import image_pb2_grpc
 from services.image.converters import edit_of, event_pb, image_pb, job_pb, model_pb, output_of, settings_of
 from services.image.drawing import Picture
+from services.image.errors import LinkNotValid
+from services.image.links import Links
 from services.image.preprocess import PREPROCESSORS
 from services.image.studio import Studio
 from services.mesh.context import owner
+from services.mesh.errors import NotFound
 from services.mesh.server import Bound
 
 
@@ -24,17 +28,18 @@ class ImageServicer(image_pb2_grpc.ImageServiceServicer):
 
     Args:
         studio: Does the work.
+        links: Makes and checks links to pictures.
     """
 
-    def __init__(self, studio: Studio) -> None:
-        self._studio = studio
+    def __init__(self, studio: Studio, links: Links) -> None:
+        self._studio, self._links = studio, links
 
     async def Generate(self, request: pb2.GenerateRequest, context: Any) -> AsyncIterator[pb2.GenerateResponse]:
         """Draws pictures from a text."""
         drawn = self._studio.draw(owner(), settings_of(request.settings), output_of(request.output), request.job_id)
         async with aclosing(drawn) as events:
             async for event in events:
-                yield pb2.GenerateResponse(event=event_pb(event, content=not request.output.omit_content))
+                yield pb2.GenerateResponse(event=event_pb(event, self._links, content=not request.output.omit_content))
 
     async def Edit(self, request: pb2.EditRequest, context: Any) -> AsyncIterator[pb2.EditResponse]:
         """Draws a picture anew, or a part of it."""
@@ -43,7 +48,7 @@ class ImageServicer(image_pb2_grpc.ImageServiceServicer):
         )
         async with aclosing(drawn) as events:
             async for event in events:
-                yield pb2.EditResponse(event=event_pb(event, content=not request.output.omit_content))
+                yield pb2.EditResponse(event=event_pb(event, self._links, content=not request.output.omit_content))
 
     async def Upscale(self, request: pb2.UpscaleRequest, context: Any) -> pb2.UpscaleResponse:
         """Enlarges a picture."""
@@ -55,7 +60,7 @@ class ImageServicer(image_pb2_grpc.ImageServiceServicer):
             face_restorer=request.face_restorer,
             output=output_of(request.output),
         )
-        return pb2.UpscaleResponse(image=image_pb(picture, content=not request.output.omit_content))
+        return pb2.UpscaleResponse(image=image_pb(picture, self._links, content=not request.output.omit_content))
 
     async def Interrupt(self, request: pb2.InterruptRequest, context: Any) -> pb2.InterruptResponse:
         """Stops a job."""
@@ -75,25 +80,37 @@ class ImageServicer(image_pb2_grpc.ImageServiceServicer):
     ) -> AsyncIterator[pb2.DownloadImageResponse]:
         """Gives the bytes of a picture."""
         picture, content = await self._studio.open(owner(), _id(request.name))
-        async with aclosing(content) as pieces:
-            sent = False
-            async for piece in pieces:
-                if not sent:  # not before the store has answered: what fails has other headers
-                    await context.send_initial_metadata(_caching(picture))
-                    sent = True
-                body = httpbody_pb2.HttpBody(content_type=picture.content_type, data=piece)
+        async with aclosing(_bodies(picture, content, context)) as bodies:
+            async for body in bodies:
                 yield pb2.DownloadImageResponse(body=body)
+
+    async def ViewImage(self, request: pb2.ViewImageRequest, context: Any) -> AsyncIterator[pb2.ViewImageResponse]:
+        """Gives the bytes of a picture to whoever has a link to it."""
+        identifier = _id(request.name)
+        self._links.check(request.organisation, identifier, request.expires, request.signature)
+        try:
+            picture, content = await self._studio.open_for(request.organisation, identifier)
+            async with aclosing(_bodies(picture, content, context, request.expires)) as bodies:
+                async for body in bodies:
+                    yield pb2.ViewImageResponse(body=body)
+        except NotFound:
+            raise LinkNotValid from None
 
     async def GetImage(self, request: pb2.GetImageRequest, context: Any) -> pb2.GetImageResponse:
         """Gets what is known of a picture."""
         picture = await self._studio.picture(owner(), _id(request.name))
-        return pb2.GetImageResponse(image=image_pb(picture, content=False))
+        return pb2.GetImageResponse(image=image_pb(picture, self._links))
+
+    async def BatchGetImages(self, request: pb2.BatchGetImagesRequest, context: Any) -> pb2.BatchGetImagesResponse:
+        """Gets what is known of several pictures."""
+        found = await self._studio.several(owner(), [_id(name) for name in request.names])
+        return pb2.BatchGetImagesResponse(images=[image_pb(picture, self._links) for picture in found])
 
     async def ListImages(self, request: pb2.ListImagesRequest, context: Any) -> pb2.ListImagesResponse:
         """Lists pictures, the newest first."""
         pictures, token = await self._studio.pictures(owner(), request.page_size, request.page_token)
         return pb2.ListImagesResponse(
-            images=[image_pb(picture, content=False) for picture in pictures], next_page_token=token
+            images=[image_pb(picture, self._links) for picture in pictures], next_page_token=token
         )
 
     async def DeleteImage(self, request: pb2.DeleteImageRequest, context: Any) -> pb2.DeleteImageResponse:
@@ -134,21 +151,44 @@ class ImageServicer(image_pb2_grpc.ImageServiceServicer):
         )
 
 
-def bound(studio: Studio) -> Bound:
+def bound(studio: Studio, links: Links) -> Bound:
     """What to serve."""
     return Bound(
         image_pb2_grpc.add_ImageServiceServicer_to_server,
-        ImageServicer(studio),
+        ImageServicer(studio, links),
         pb2.DESCRIPTOR.services_by_name["ImageService"],
     )
 
 
-def _caching(picture: Picture) -> tuple[tuple[str, str], ...]:
+async def _bodies(
+    picture: Picture, content: AsyncGenerator[bytes, None], context: Any, until: float = math.inf
+) -> AsyncGenerator[httpbody_pb2.HttpBody, None]:
+    """A picture's bytes as they come from the store, after the headers.
+
+    Args:
+        picture: It.
+        content: The bytes, which are closed in the end.
+        context: The call's.
+        until: When it shall be seen no longer: seconds since 1970.
+    """
+    async with aclosing(content) as pieces:
+        sent = False
+        async for piece in pieces:
+            if not sent:  # not before the store has answered: what fails has other headers
+                await context.send_initial_metadata(_headers(picture, until))
+                sent = True
+            yield httpbody_pb2.HttpBody(content_type=picture.content_type, data=piece)
+
+
+def _headers(picture: Picture, until: float) -> tuple[tuple[str, str], ...]:
     """Headers of a picture's bytes, which never change: the gateway passes them on as they are."""
-    left = max(0, int((picture.expire_time - datetime.now(UTC)).total_seconds()))
+    left = max(0, int(min(picture.expire_time.timestamp(), until) - time.time()))
+    extension = picture.content_type.rpartition("/")[2]
     return (
         ("cache-control", f"private, max-age={left}, immutable"),
         ("etag", f'"{picture.id}"'),
+        # Shown where it is asked for, and saved under a name of its own.
+        ("content-disposition", f'inline; filename="{picture.id}.{extension}"'),
         ("x-content-type-options", "nosniff"),
     )
 

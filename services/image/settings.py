@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from services.image.links import LinkKeys
 from services.image.plan import Limits
 from services.image.studio import StudioOptions
 from services.mesh.settings import ReportingSettings
@@ -25,6 +26,12 @@ class ImageSettings(ReportingSettings):
     public_url: str = ""
     """Address by which clients reach the gateway, e.g. `https://parley.example.com`: for the URLs of pictures. Empty:
     the one that the client asked."""
+    link_key: LinkKeys = SecretStr("")
+    """Keys that links to pictures are signed with, separated by commas; each 32 random bytes, urlsafe base64. The first
+    signs, all are good: to change it, put the new one in front, and drop the old one when its links have expired. All
+    replicas need the same. Empty: there are no links that work without a credential."""
+    link_seconds: float = Field(default=3600.0, ge=1)
+    """How long a link to a picture is good, in seconds; never longer than the picture is kept."""
     keep_seconds: float = Field(default=7 * 86400.0, gt=0)
     """How long pictures and jobs are kept, in seconds; after that they are deleted."""
     jobs_running: int = Field(default=4, ge=1, le=64)

@@ -129,9 +129,13 @@ def micros(time: datetime | None) -> int | None:
     return None if time is None else round(time.timestamp() * SECOND)
 
 
-def _of(kind: type[Row], owner: str) -> Select[Any]:
-    """The rows that are there for an owner: the only way to any of them, but for the sweeps."""
-    return select(kind).where(kind.owner == owner, kind.expire_time > now())
+def _of(kind: type[Row], owner: str | None) -> Select[Any]:
+    """The rows that are there for an owner: the only way to any of them, but for the sweeps.
+
+    Those of all in the scope's organisation where the owner is None.
+    """
+    there = select(kind).where(kind.expire_time > now())
+    return there if owner is None else there.where(kind.owner == owner)
 
 
 def _job_row(session: Session, owner: str, identifier: str) -> JobRow:
@@ -143,7 +147,7 @@ def _job_row(session: Session, owner: str, identifier: str) -> JobRow:
     return row
 
 
-def _picture_row(session: Session, owner: str, identifier: str) -> PictureRow:
+def _picture_row(session: Session, owner: str | None, identifier: str) -> PictureRow:
     row: PictureRow | None = session.scalar(_of(PictureRow, owner).where(PictureRow.id == identifier))
     if row is None:
         raise NotFound(f"images/{identifier}", f"images/{identifier} does not exist, or has expired.")
@@ -369,9 +373,14 @@ class Store:
         )  # fmt: skip
         await self._database.run(lambda session: session.add(row))
 
-    async def picture(self, owner: str, identifier: str) -> Picture:
-        """One picture. Raises NotFound."""
+    async def picture(self, owner: str | None, identifier: str) -> Picture:
+        """One picture; anybody's of the scope's organisation where the owner is None. Raises NotFound."""
         return await self._database.run(lambda session: _picture(_picture_row(session, owner, identifier)))
+
+    async def several(self, owner: str, identifiers: Sequence[str]) -> list[Picture]:
+        """Those of some pictures that there are, in no order."""
+        query = _of(PictureRow, owner).where(PictureRow.id.in_(identifiers))
+        return await self._database.run(lambda session: [_picture(row) for row in session.scalars(query)])
 
     async def pictures(self, owner: str, size: int, token: str) -> tuple[list[Picture], str]:
         """A page of pictures, the newest first, and the token of the next. Raises InvalidArgument."""

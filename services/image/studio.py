@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import re
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field
 
@@ -44,7 +44,7 @@ from services.image.patience import Patience
 from services.image.plan import MAX_STEPS, Limits, Plan
 from services.image.store import INTERRUPT, SKIP, Store
 from services.image.work import Work
-from services.mesh import authority, telemetry
+from services.mesh import authority, telemetry, tenancy
 from services.mesh.authority import NotGranted
 from services.mesh.errors import (
     FieldViolation,
@@ -257,6 +257,15 @@ class Studio:
     async def open(self, owner: str, picture_id: str) -> tuple[Picture, AsyncGenerator[bytes, None]]:
         """A picture and its content, piece by piece. Raises NotFound, StorageUnavailable."""
         return await self._gallery.open(owner, picture_id)
+
+    async def open_for(self, organisation: str, picture_id: str) -> tuple[Picture, AsyncGenerator[bytes, None]]:
+        """The same for whoever may see one picture of an organisation's, anybody's in it; the caller has checked it."""
+        with tenancy.acting_for(organisation):
+            return await self._gallery.open(None, picture_id)
+
+    async def several(self, owner: str, picture_ids: Sequence[str]) -> list[Picture]:
+        """What is known of pictures, in their order; without those that are not there."""
+        return await self._gallery.several(owner, picture_ids)
 
     async def pictures(self, owner: str, size: int = 0, token: str = "") -> tuple[list[Picture], str]:
         """A page of the owner's pictures, the newest first, and the token of the next."""

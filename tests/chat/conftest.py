@@ -396,6 +396,11 @@ class Images(image_pb2_grpc.ImageServiceServicer):
         self.fails_after: int | None = None
         self.hangs = False
         self.stopped_elsewhere = False
+        self.signs = False
+        """Whether pictures have links; each link is another one."""
+        self.signed = 0
+        self.lost: set[str] = set()
+        """Names of pictures that are gone."""
         self.began = asyncio.Event()
         self.gone = asyncio.Event()
 
@@ -451,9 +456,24 @@ class Images(image_pb2_grpc.ImageServiceServicer):
             infotext=f"{settings.prompt}\nSteps: 3, Seed: {seed}",
             model=settings.model or "shapes",
             job="imageJobs/j1",
+            link=self.link(f"images/i{len(self.requests)}{index}"),
         )
         drawn.expire_time.FromSeconds(1_800_000_000)
         return drawn
+
+    def link(self, name: str) -> str:
+        self.signed += 1
+        return f"/api/v1/{name}:view?organisation=acme&expires=1&signature=s{self.signed}" if self.signs else ""
+
+    async def BatchGetImages(
+        self, request: image_pb2.BatchGetImagesRequest, context: Any
+    ) -> image_pb2.BatchGetImagesResponse:
+        if self.error is not None:
+            raise self.error
+        names = [name for name in request.names if name not in self.lost]
+        return image_pb2.BatchGetImagesResponse(
+            images=[image_pb2.Image(name=name, link=self.link(name)) for name in names]
+        )
 
     async def ListModels(self, request: Any, context: Any) -> image_pb2.ListModelsResponse:
         models = [image_pb2.ImageModel(id="shapes"), image_pb2.ImageModel(id="broken", fault="no config.json")]

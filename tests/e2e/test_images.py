@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import numpy as np
 import openai
 import pytest
@@ -109,8 +110,10 @@ def test_the_address_of_a_picture_leads_to_it(client: openai.OpenAI, drawing_sta
     assert answer.data is not None
     url = answer.data[0].url or ""
     assert url.startswith(f"{drawing_stack.url}/api/v1/images/")
-    fetched = drawing_stack.http.get(url, timeout=PATIENCE)
+    # Without the key: as everybody does it, and as it works at OpenAI.
+    fetched = httpx.get(url, timeout=PATIENCE)
     assert fetched.headers["content-type"] == "image/png"
+    assert fetched.headers["cache-control"].startswith("private, max-age=")
     assert picture(fetched.content).size == (SIDE, SIDE), "the model's own size, as OpenAI's are shapes here"
 
 

@@ -79,6 +79,7 @@ ELSEWHERE = {
     "AuditService.ListAuditEntries": "a filter over the caller's own organisation",
     "AuditService.ExportAuditEntries": "a filter over the caller's own organisation",
     "UsageService.QueryUsage": "a filter over the caller's own organisation",
+    "ImageService.ViewImage": "a link is its own credential: test_links.py",
     "TokenService.Login": "where the credential itself is given",
     "SqlService.CreateDatabase": "makes one in the caller's own organisation",
 }

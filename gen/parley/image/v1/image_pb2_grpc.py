@@ -70,10 +70,20 @@ class ImageServiceStub:
                 request_serializer=parley_dot_image_dot_v1_dot_image__pb2.DownloadImageRequest.SerializeToString,
                 response_deserializer=parley_dot_image_dot_v1_dot_image__pb2.DownloadImageResponse.FromString,
                 _registered_method=True)
+        self.ViewImage = channel.unary_stream(
+                '/parley.image.v1.ImageService/ViewImage',
+                request_serializer=parley_dot_image_dot_v1_dot_image__pb2.ViewImageRequest.SerializeToString,
+                response_deserializer=parley_dot_image_dot_v1_dot_image__pb2.ViewImageResponse.FromString,
+                _registered_method=True)
         self.GetImage = channel.unary_unary(
                 '/parley.image.v1.ImageService/GetImage',
                 request_serializer=parley_dot_image_dot_v1_dot_image__pb2.GetImageRequest.SerializeToString,
                 response_deserializer=parley_dot_image_dot_v1_dot_image__pb2.GetImageResponse.FromString,
+                _registered_method=True)
+        self.BatchGetImages = channel.unary_unary(
+                '/parley.image.v1.ImageService/BatchGetImages',
+                request_serializer=parley_dot_image_dot_v1_dot_image__pb2.BatchGetImagesRequest.SerializeToString,
+                response_deserializer=parley_dot_image_dot_v1_dot_image__pb2.BatchGetImagesResponse.FromString,
                 _registered_method=True)
         self.ListImages = channel.unary_unary(
                 '/parley.image.v1.ImageService/ListImages',
@@ -165,8 +175,24 @@ class ImageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ViewImage(self, request, context):
+        """Gets the bytes of a picture for whoever has a link to it (`Image.link`), a browser for example: the link's signature
+        stands in for a credential, until it expires. A link that was not signed here, was changed, has expired, or whose
+        picture is gone: PERMISSION_DENIED, always in the same words.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetImage(self, request, context):
         """Gets what is known of a picture, without its bytes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchGetImages(self, request, context):
+        """Gets what is known of several pictures of the caller's, without their bytes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -259,10 +285,20 @@ def add_ImageServiceServicer_to_server(servicer, server):
                     request_deserializer=parley_dot_image_dot_v1_dot_image__pb2.DownloadImageRequest.FromString,
                     response_serializer=parley_dot_image_dot_v1_dot_image__pb2.DownloadImageResponse.SerializeToString,
             ),
+            'ViewImage': grpc.unary_stream_rpc_method_handler(
+                    servicer.ViewImage,
+                    request_deserializer=parley_dot_image_dot_v1_dot_image__pb2.ViewImageRequest.FromString,
+                    response_serializer=parley_dot_image_dot_v1_dot_image__pb2.ViewImageResponse.SerializeToString,
+            ),
             'GetImage': grpc.unary_unary_rpc_method_handler(
                     servicer.GetImage,
                     request_deserializer=parley_dot_image_dot_v1_dot_image__pb2.GetImageRequest.FromString,
                     response_serializer=parley_dot_image_dot_v1_dot_image__pb2.GetImageResponse.SerializeToString,
+            ),
+            'BatchGetImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetImages,
+                    request_deserializer=parley_dot_image_dot_v1_dot_image__pb2.BatchGetImagesRequest.FromString,
+                    response_serializer=parley_dot_image_dot_v1_dot_image__pb2.BatchGetImagesResponse.SerializeToString,
             ),
             'ListImages': grpc.unary_unary_rpc_method_handler(
                     servicer.ListImages,
@@ -501,6 +537,33 @@ class ImageService:
             _registered_method=True)
 
     @staticmethod
+    def ViewImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/parley.image.v1.ImageService/ViewImage',
+            parley_dot_image_dot_v1_dot_image__pb2.ViewImageRequest.SerializeToString,
+            parley_dot_image_dot_v1_dot_image__pb2.ViewImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetImage(request,
             target,
             options=(),
@@ -517,6 +580,33 @@ class ImageService:
             '/parley.image.v1.ImageService/GetImage',
             parley_dot_image_dot_v1_dot_image__pb2.GetImageRequest.SerializeToString,
             parley_dot_image_dot_v1_dot_image__pb2.GetImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/parley.image.v1.ImageService/BatchGetImages',
+            parley_dot_image_dot_v1_dot_image__pb2.BatchGetImagesRequest.SerializeToString,
+            parley_dot_image_dot_v1_dot_image__pb2.BatchGetImagesResponse.FromString,
             options,
             channel_credentials,
             insecure,

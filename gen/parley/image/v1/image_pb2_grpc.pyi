@@ -47,8 +47,15 @@ class ImageServiceStub:
     """Lists the caller's jobs, the newest first."""
     DownloadImage: _grpc.UnaryStreamMultiCallable[_image_pb2.DownloadImageRequest, _image_pb2.DownloadImageResponse]
     """Gets the bytes of a picture. They never change: the answer may be cached until the picture expires."""
+    ViewImage: _grpc.UnaryStreamMultiCallable[_image_pb2.ViewImageRequest, _image_pb2.ViewImageResponse]
+    """Gets the bytes of a picture for whoever has a link to it (`Image.link`), a browser for example: the link's signature
+    stands in for a credential, until it expires. A link that was not signed here, was changed, has expired, or whose
+    picture is gone: PERMISSION_DENIED, always in the same words.
+    """
     GetImage: _grpc.UnaryUnaryMultiCallable[_image_pb2.GetImageRequest, _image_pb2.GetImageResponse]
     """Gets what is known of a picture, without its bytes."""
+    BatchGetImages: _grpc.UnaryUnaryMultiCallable[_image_pb2.BatchGetImagesRequest, _image_pb2.BatchGetImagesResponse]
+    """Gets what is known of several pictures of the caller's, without their bytes."""
     ListImages: _grpc.UnaryUnaryMultiCallable[_image_pb2.ListImagesRequest, _image_pb2.ListImagesResponse]
     """Lists the caller's pictures, the newest first, without their bytes."""
     DeleteImage: _grpc.UnaryUnaryMultiCallable[_image_pb2.DeleteImageRequest, _image_pb2.DeleteImageResponse]
@@ -83,8 +90,15 @@ class ImageServiceAsyncStub(ImageServiceStub):
     """Lists the caller's jobs, the newest first."""
     DownloadImage: _aio.UnaryStreamMultiCallable[_image_pb2.DownloadImageRequest, _image_pb2.DownloadImageResponse]  # type: ignore[assignment]
     """Gets the bytes of a picture. They never change: the answer may be cached until the picture expires."""
+    ViewImage: _aio.UnaryStreamMultiCallable[_image_pb2.ViewImageRequest, _image_pb2.ViewImageResponse]  # type: ignore[assignment]
+    """Gets the bytes of a picture for whoever has a link to it (`Image.link`), a browser for example: the link's signature
+    stands in for a credential, until it expires. A link that was not signed here, was changed, has expired, or whose
+    picture is gone: PERMISSION_DENIED, always in the same words.
+    """
     GetImage: _aio.UnaryUnaryMultiCallable[_image_pb2.GetImageRequest, _image_pb2.GetImageResponse]  # type: ignore[assignment]
     """Gets what is known of a picture, without its bytes."""
+    BatchGetImages: _aio.UnaryUnaryMultiCallable[_image_pb2.BatchGetImagesRequest, _image_pb2.BatchGetImagesResponse]  # type: ignore[assignment]
+    """Gets what is known of several pictures of the caller's, without their bytes."""
     ListImages: _aio.UnaryUnaryMultiCallable[_image_pb2.ListImagesRequest, _image_pb2.ListImagesResponse]  # type: ignore[assignment]
     """Lists the caller's pictures, the newest first, without their bytes."""
     DeleteImage: _aio.UnaryUnaryMultiCallable[_image_pb2.DeleteImageRequest, _image_pb2.DeleteImageResponse]  # type: ignore[assignment]
@@ -160,12 +174,31 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         """Gets the bytes of a picture. They never change: the answer may be cached until the picture expires."""
 
     @_abc_1.abstractmethod
+    def ViewImage(
+        self,
+        request: _image_pb2.ViewImageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_image_pb2.ViewImageResponse], _abc.AsyncIterator[_image_pb2.ViewImageResponse]]:
+        """Gets the bytes of a picture for whoever has a link to it (`Image.link`), a browser for example: the link's signature
+        stands in for a credential, until it expires. A link that was not signed here, was changed, has expired, or whose
+        picture is gone: PERMISSION_DENIED, always in the same words.
+        """
+
+    @_abc_1.abstractmethod
     def GetImage(
         self,
         request: _image_pb2.GetImageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_image_pb2.GetImageResponse, _abc.Awaitable[_image_pb2.GetImageResponse]]:
         """Gets what is known of a picture, without its bytes."""
+
+    @_abc_1.abstractmethod
+    def BatchGetImages(
+        self,
+        request: _image_pb2.BatchGetImagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_image_pb2.BatchGetImagesResponse, _abc.Awaitable[_image_pb2.BatchGetImagesResponse]]:
+        """Gets what is known of several pictures of the caller's, without their bytes."""
 
     @_abc_1.abstractmethod
     def ListImages(
