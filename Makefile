@@ -8,6 +8,8 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 # AUDIO=my.wav makes `make demo` ask your own recording.
 AUDIO ?=
 PYTEST_ARGS ?=
+# Processes that `make test` runs folders of tests in, side by side: tests wait more than they compute.
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup tools demo image-models up down status test test-pyannote freeze-torch checkov images secrets check generate generated-diff lint types freeze bench train-diffusion clean
@@ -47,7 +49,7 @@ status: setup ## Say what runs
 	@$(RUN) parley status
 
 test: tools ## Run all tests (PYTEST_ARGS="tests/sql -k join")
-	@$(RUN) python -m pytest $(PYTEST_ARGS)
+	@$(RUN) python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
 
 image-models: $(TORCH)/.installed ## Make the environment of the models that draw (once)
 

@@ -30,6 +30,12 @@ def missing(what: str) -> None:
     pytest.skip(f"{what} is missing on this machine")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of a folder stay together, in one process and in their order: they share the servers that they start."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(item.path.relative_to(ROOT / "tests").parts[0]))
+
+
 def free_port() -> int:
     """A TCP port that is free now."""
     return ports.free(1)[0]
