@@ -31,7 +31,7 @@ def missing(what: str) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of a folder stay together, in one process and in their order: they share the servers that they start."""
+    """The tests of a folder stay together, in one process and in their order: they share servers."""
     for item in items:
         item.add_marker(pytest.mark.xdist_group(item.path.relative_to(ROOT / "tests").parts[0]))
 
@@ -130,3 +130,25 @@ def make_postgres(postgres_server: str) -> Callable[[], str]:
 def postgres(make_postgres: Callable[[], str]) -> str:
     """SQLAlchemy URL of an empty PostgreSQL database."""
     return make_postgres()
+
+
+@pytest.fixture
+def redis_server(tmp_path: pathlib.Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A real Redis on a free port: its URL and process."""
+    executable = shutil.which("redis-server")
+    if executable is None:
+        missing("Redis (apt-get install redis-server)")
+    assert executable is not None
+    port = free_port()
+    command = [executable, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    client = shutil.which("redis-cli")
+    try:
+        for _attempt in range(200):
+            if client and subprocess.run([client, "-p", str(port), "ping"], capture_output=True).stdout == b"PONG\n":
+                break
+            time.sleep(0.02)
+        yield f"redis://127.0.0.1:{port}/0", process
+    finally:
+        process.kill()
+        process.wait()

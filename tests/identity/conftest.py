@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +25,6 @@ from parley.identity.v1 import (
 from services.identity.application import Application
 from services.identity.settings import IdentitySettings
 from services.mesh import server
-from tests.conftest import free_port, missing
 
 PASSWORD = "correct horse battery"
 FERNET = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
@@ -163,28 +159,6 @@ async def stored(starting: Start, database_url: str) -> Identity:
 async def service(starting: Start, tmp_path: Path) -> Identity:
     """An identity service on SQLite."""
     return await starting(f"sqlite:///{tmp_path}/identity.db")
-
-
-@pytest.fixture
-def redis_server(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A real Redis on a free port: its URL and process."""
-    executable = shutil.which("redis-server")
-    if executable is None:
-        missing("Redis (apt-get install redis-server)")
-    assert executable is not None
-    port = free_port()
-    command = [executable, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    client = shutil.which("redis-cli")
-    try:
-        for _attempt in range(200):
-            if client and subprocess.run([client, "-p", str(port), "ping"], capture_output=True).stdout == b"PONG\n":
-                break
-            time.sleep(0.02)
-        yield f"redis://127.0.0.1:{port}/0", process
-    finally:
-        process.kill()
-        process.wait()
 
 
 async def refused(call: Awaitable[Any]) -> grpc.aio.AioRpcError:
