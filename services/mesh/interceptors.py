@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 
 from services.mesh import acts, errors, rest, status, telemetry, usage, validation
@@ -180,11 +180,25 @@ async def abort(context: Context, answer: status_pb2.Status) -> None:
     await context.abort(status.BY_NUMBER[answer.code], answer.message, trailing_metadata=trailers)
 
 
-async def checked(requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
-    """Passes a stream of requests on, each checked first."""
-    async for request in requests:
+async def checked(requests: AsyncIterator[bytes], read: Callable[[bytes], Message]) -> AsyncIterator[Message]:
+    """Reads a stream of requests and passes them on, each checked first."""
+    async for data in requests:
+        request = read(data)
         validation.check(request)
         yield request
+
+
+def reader(method: str, inner: Callable[[bytes], Message]) -> Callable[[bytes], Message]:
+    """What reads a method's requests; what it cannot read is the caller's fault. gRPC would say UNKNOWN, and log it."""
+
+    def read(data: bytes) -> Message:
+        try:
+            return inner(data)
+        except DecodeError:
+            why = f"these bytes are no request of {method}. Send what the contract says, which reflection tells."
+            raise errors.InvalidArgument("request", why) from None
+
+    return read
 
 
 def wrap(
@@ -211,28 +225,31 @@ def wrap(
     handler, behaviour = make[(inner.request_streaming, inner.response_streaming)]
 
     path_check = rest.path_check(method)
+    assert inner.request_deserializer is not None
+    read = reader(method, inner.request_deserializer)
 
-    def admitted(request: Any, around: Around) -> Any:
-        """The request, or the stream of them, checked."""
+    def admitted(data: Any, around: Around) -> Any:
+        """The request, or the stream of them, read and checked."""
         if inner.request_streaming:
-            return checked(request)
+            return checked(data, read)
+        request = read(data)
         around.names(request)
         validation.check(request)
         if path_check is not None and around.call.rest_path:
             path_check(around.call.rest_path, request)
         return request
 
-    async def one(request: Any, context: Context) -> Any:
+    async def one(data: bytes, context: Context) -> Any:
         around = Around(method, metrics, context, reporter, audit)
         async with around:
-            answer = await behaviour(admitted(request, around), context)
+            answer = await behaviour(admitted(data, around), context)
             around.names(answer)
             return answer
 
-    async def many(request: Any, context: Context) -> AsyncIterator[Any]:
+    async def many(data: Any, context: Context) -> AsyncIterator[Any]:
         around = Around(method, metrics, context, reporter, audit)
         async with around:
-            answering = behaviour(admitted(request, around), context)
+            answering = behaviour(admitted(data, around), context)
             if not hasattr(answering, "__aiter__"):
                 # A coroutine that writes to the context by itself, as gRPC's own health servicer does.
                 await answering
@@ -244,6 +261,7 @@ def wrap(
 
     return handler(
         many if inner.response_streaming else one,
-        request_deserializer=inner.request_deserializer,
+        # Read within the chassis, where errors are answered.
+        request_deserializer=None,
         response_serializer=inner.response_serializer,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable
+from typing import Any
 
 import grpc
 import pytest
@@ -113,6 +114,20 @@ async def test_a_domain_error_arrives_with_its_reason(stub: chat_pb2_grpc.ChatSe
     assert answer.details[0].Unpack(info)
     assert error.code() is grpc.StatusCode.NOT_FOUND
     assert dict(info.metadata) == {"resource": "conversations/missing"}
+
+
+async def test_bytes_that_are_no_message_are_the_callers_fault(
+    address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with channels.channel(address) as channel:
+        one: Any = channel.unary_unary("/parley.chat.v1.ChatService/GetConversation")
+        many: Any = channel.unary_stream("/parley.chat.v1.ChatService/SendMessage")
+        # A field longer than all there is; a text that is not UTF-8; no field at all.
+        for data in (b"\x0a\x80\x01ab", b"\x0a\x02\xff\xfe", b"\xff" * 40):
+            for error in (await failure(one(data)), await failure(many(data).read())):
+                assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+                assert "no request of /parley.chat.v1.ChatService/" in str(error.details())
+    assert "Traceback" not in capsys.readouterr().err
 
 
 async def test_an_unexpected_error_shows_an_id_and_nothing_else(
