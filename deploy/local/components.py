@@ -16,6 +16,7 @@ from deploy.local.probes import Probe, Secured, grpc_serving, http_ready
 from deploy.local.settings import StackSettings
 from gateway import config
 from gateway.settings import GatewaySettings
+from services.mesh.hosts import address_of
 
 LOOPBACK = "127.0.0.1"
 GATEWAY, TRITON, SUPERVISOR = "gateway", "triton", "supervisor"
@@ -79,22 +80,24 @@ def mesh(settings: StackSettings) -> list[Component]:
     """
     gateway = settings.gateway
     certificates.ensure(settings.state.resolve() / "certificates", [GATEWAY, TRITON, SUPERVISOR, *HEALTH])
-    own = certificates.client(settings.certificate(SUPERVISOR))
+    shown = certificates.client(settings.certificate(SUPERVISOR))
     triton_grpc, triton_metrics, *rest = ports.free(2 + len(HEALTH))
     addresses = dict(zip(HEALTH, rest, strict=True))
     extra = service_environment(settings, addresses, triton_grpc)
+    own = [*addresses.values(), triton_grpc, triton_metrics, settings.port, settings.admin_port]
+    extra["sql"] |= database_hosts(settings, own)
     services = [
         Component(
             name=name,
             command=[sys.executable, "-m", f"services.{name}"],
             environment=extra[name],
             port=port,
-            probe=grpc_serving(port, HEALTH[name], Secured(own, name)),
+            probe=grpc_serving(port, HEALTH[name], Secured(shown, name)),
             stage=1,
         )
         for name, port in addresses.items()
     ]
-    models = triton(settings, triton_grpc, triton_metrics, Secured(own, TRITON))
+    models = triton(settings, triton_grpc, triton_metrics, Secured(shown, TRITON))
     return [models, *services, envoy(settings, gateway, addresses)]
 
 
@@ -206,6 +209,23 @@ def service_environment(
         if settings.otlp_endpoint:
             variables[f"{prefix}OTLP_ENDPOINT"] = settings.otlp_endpoint
     return extra
+
+
+def database_hosts(settings: StackSettings, own: Sequence[int]) -> dict[str, str]:
+    """Where the sql service is told that databases may be: on this machine too, while nobody else reaches the gateway.
+
+    Args:
+        settings: The stack's.
+        own: The stack's own ports, where no database is.
+    """
+    address = address_of(settings.host)
+    alone = settings.host == "localhost" or (address is not None and address.is_loopback)
+    closed = [f"localhost:{port}" for port in own]
+    given = os.environ.get("PARLEY_SQL_CLOSED_HOSTS")
+    return {
+        "PARLEY_SQL_HOSTS": os.environ.get("PARLEY_SQL_HOSTS") or ("*,localhost" if alone else "*"),
+        "PARLEY_SQL_CLOSED_HOSTS": ",".join([*closed, *([given] if given else [])]),
+    }
 
 
 def secret(state: Path, name: str) -> str:

@@ -8,8 +8,9 @@ from typing import Annotated
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from services.asr.fetch import Fetcher
 from services.asr.live import LiveOptions
-from services.mesh.settings import ReportingSettings
+from services.mesh.settings import ReportingSettings, listed
 
 
 class AsrSettings(ReportingSettings):
@@ -35,9 +36,11 @@ class AsrSettings(ReportingSettings):
     """Largest recording that is uploaded or fetched, in bytes."""
     sources: Annotated[tuple[str, ...], NoDecode] = ()
     """Where recordings may be fetched from, separated by commas: hosts for https (`files.example.com`, `*.example.com`,
-    `host:8443`) and buckets (`s3://bucket`). Empty: from nowhere; clients upload."""
+    `192.0.2.0/24`, `host:8443`; without a port they stand for 443) and buckets (`s3://bucket`). Empty: from nowhere;
+    clients upload."""
     private_sources: bool = False
-    """Whether the hosts among `sources` may be private addresses, inside the own network."""
+    """Whether the hosts among `sources` may be private addresses, inside the own network. Loopback, link-local and the
+    metadata services of clouds have to be among `sources` by address or network, besides."""
     workers: int = Field(default=1, ge=0, le=64)
     """How many transcriptions this process works on in the background at the same time; 0: it only takes them."""
     transcriptions_waiting: int = Field(default=1000, ge=1)
@@ -72,10 +75,13 @@ class AsrSettings(ReportingSettings):
     after another tenth of a second. Longer ones cut fewer sentences apart, and every final result comes that much
     later."""
 
-    @field_validator("sources", mode="before")
+    _list = field_validator("sources", mode="before")(listed)
+
+    @field_validator("sources")
     @classmethod
-    def _split(cls, value: object) -> object:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    def _understood(cls, sources: tuple[str, ...]) -> tuple[str, ...]:
+        Fetcher(sources)
+        return sources
 
     @property
     def live(self) -> LiveOptions:

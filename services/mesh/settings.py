@@ -6,7 +6,9 @@ field is its documentation, here, in `python -m services.<service> --help` and i
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -95,6 +97,17 @@ def _is_loopback(address: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def listed(value: object) -> object:
+    """A list as a variable has it: texts separated by commas, or JSON; for validators in mode `before`."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        with contextlib.suppress(ValueError):
+            # As the Helm chart writes lists. `[::1]:5432` is none.
+            return json.loads(value)
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 S = TypeVar("S", bound=ServiceSettings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.mesh import server
+from services.mesh import migrate, server
 from services.mesh.database import Database
 from services.mesh.providers import Providers
 from services.mesh.settings import load
@@ -26,4 +26,6 @@ async def main(settings: SqlSettings) -> None:
 
 
 if __name__ == "__main__":
-    server.run(main(load(SqlSettings)))
+    settings = load(SqlSettings)
+    migrate.beforehand(settings.database_url, MIGRATIONS)
+    server.run(main(settings))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.mesh.database import Database
+from services.mesh.database import Database, driver_url
+from services.mesh.hosts import place
 from services.mesh.providers import Providers
 from services.mesh.sealing import Seal
 from services.mesh.server import Bound
@@ -18,6 +19,7 @@ from services.sql.engine import embedded
 from services.sql.execution.execute import Slots
 from services.sql.execution.pool import Pools
 from services.sql.execution.trials import Trials
+from services.sql.hosts import Hosts
 from services.sql.knowledge.feedback import Feedback
 from services.sql.knowledge.history import History
 from services.sql.knowledge.history_store import HistoryStore
@@ -64,7 +66,18 @@ def storage(settings: SqlSettings, database: Database) -> Store:
 
 def connections(settings: SqlSettings) -> Pools:
     """Connections to users' databases; close them at the end."""
-    return Pools(settings.max_connections, settings.idle_seconds)
+    return Pools(settings.max_connections, settings.idle_seconds, hosts(settings))
+
+
+def hosts(settings: SqlSettings) -> Hosts:
+    """Where databases may be: not where this service has its own, nor at the services that it calls."""
+    url = driver_url(settings.database_url.get_secret_value())
+    # Several, and folders of sockets, may also stand among the parameters.
+    named = [str(url.host or ""), *url.normalized_query.get("host", ())]
+    own = [place(host, url.port or 5432) for one in named for host in one.split(",") if host and "/" not in host]
+    if settings.identity_target:
+        own.append(settings.identity_target.rpartition("@")[2])
+    return Hosts(settings.hosts, (*settings.closed_hosts, *own))
 
 
 def compose(settings: SqlSettings, database: Database, providers: Providers, pools: Pools | None = None) -> list[Bound]:

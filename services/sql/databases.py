@@ -23,6 +23,7 @@ from services.sql.errors import (
     DatabaseRefused,
     DatabaseUnavailable,
     DatabaseUnreachable,
+    HostRefused,
     NoRoles,
     NotOpen,
     SchemaOnly,
@@ -94,7 +95,7 @@ class Databases:
             given: A schema from elsewhere. With a URL it adds descriptions and keys to what is read.
 
         Raises:
-            InvalidArgument: The URL is missing or not one that may be registered.
+            InvalidArgument: The URL is missing or not one that may be registered, or leads to a host that is not.
             AlreadyExists: The id is taken.
             NotGranted: The caller could not use a database of that id.
             DatabaseUnavailable: It cannot be reached, or refuses; nothing is registered.
@@ -106,7 +107,7 @@ class Databases:
         now = datetime.now(UTC)
         if url:
             target = self._parsed(url)
-            found = await self._read(target, given)
+            found = await self._tried(target, given)
             registered = Registered(identifier, display_name or identifier, description, target.dialect, now, now)
             registered = _active(registered, found)
         else:
@@ -140,7 +141,7 @@ class Databases:
         Raises:
             NotGranted: The caller may not use it.
             NotFound: There is no such database.
-            InvalidArgument: The URL may not be registered.
+            InvalidArgument: The URL may not be registered, or leads to a host that may not.
             DatabaseUnavailable: Nothing answers there, or refuses; all stays as it was.
             StorageUnavailable: It cannot be stored; all stays as it was.
         """
@@ -154,7 +155,7 @@ class Databases:
         if not url:
             return await self._store.change(registered)
         target = self._parsed(url)
-        found = await self._read(target, await self._store.given(identifier))
+        found = await self._tried(target, await self._store.given(identifier))
         old = await self._target_if_any(identifier)
         changed = await self._store.change(
             _active(replace(registered, dialect=target.dialect), found), url=url, schema=found.schema
@@ -304,7 +305,7 @@ class Databases:
             NotFound: There is no such database.
             NoRoles: The caller's grant names a role, and it has none.
             SchemaOnly: There is only a schema.
-            DatabaseUnavailable: Its file is gone or may no longer be read.
+            DatabaseUnavailable: It may no longer be registered: its file is gone, for instance.
         """
         persona = _persona(identifier)
         return (await self._target(identifier)).seen_by(persona)
@@ -319,8 +320,9 @@ class Databases:
             self._targets[tenancy.key(identifier)] = target
             return target
         except InvalidArgument as error:
+            why = error.violations[0].description
             raise DatabaseUnavailable(
-                f"The file of databases/{identifier} is gone or may no longer be read.", retry_after=None
+                f"databases/{identifier} is gone or may no longer be used: {why}", retry_after=None
             ) from error
 
     async def wants_new(self, identifier: str) -> None:
@@ -337,6 +339,13 @@ class Databases:
         organisation = tenancy.organisation()
         target = targets.parse(url, self._folders.files_of(organisation), uploads)
         return replace(target, organisation=organisation)
+
+    async def _tried(self, target: Target, given: Schema | None) -> Found:
+        """Reads a database that the caller gave the URL of. Raises InvalidArgument, DatabaseUnavailable."""
+        try:
+            return await self._read(target, given)
+        except HostRefused as error:
+            raise InvalidArgument(targets.FIELD, error.WHY) from None
 
     async def _read(self, target: Target, given: Schema | None) -> Found:
         """Reads a database. Raises DatabaseUnavailable."""

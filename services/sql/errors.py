@@ -157,6 +157,20 @@ class DatabaseRefused(DatabaseUnavailable):
         )
 
 
+class HostRefused(DatabaseRefused):
+    """The user's database is at a host, or at an address, that this deployment does not connect to."""
+
+    WHY = (
+        "its host, or where its name leads, is not one that this deployment connects to. The deployment's operator "
+        "lists the hosts of databases in PARLEY_SQL_HOSTS; those of the machine itself, of its link, of the deployment "
+        "and of a cloud's metadata have to be listed by their addresses."
+    )
+    """What is wrong, and who can help; never more about what is where."""
+
+    def __init__(self) -> None:
+        super().__init__(f"The database is not asked: {self.WHY}")
+
+
 class SchemaOnly(FailedPrecondition):
     """There is no database behind a schema: statements are written, not run.
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
+from services.mesh.hosts import HostList
 from services.mesh.provider_settings import ProvidersSettings
 from services.mesh.sealing import Keys
+from services.mesh.settings import listed
 
 
 class SqlSettings(ProvidersSettings):
@@ -34,6 +36,15 @@ class SqlSettings(ProvidersSettings):
     """Size of an upload at most, in bytes, all its files together."""
     upload_rows: int = Field(default=5_000_000, ge=1)
     """Rows of an uploaded table at most; the rest is left out, and said."""
+    hosts: Annotated[tuple[str, ...], NoDecode] = ("*",)
+    """Hosts that databases may be at, separated by commas: names (`db.example.com`, `*.example.com`), addresses and
+    networks (`192.0.2.7`, `10.0.0.0/8`, `[fd00::/8]:5432`), each with a port or for any; `*` is every host. A name is
+    judged by itself or by the addresses that it leads to, at every connection anew. Loopback, link-local, multicast and
+    unspecified addresses and the metadata services of clouds are reached only where they are listed as addresses or
+    networks, or as `localhost`; what belongs to this deployment only where an entry is exactly its host and port."""
+    closed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """What belongs to this deployment besides this service's own database and the identity service, written as `hosts`
+    is: no database is there. `parley up` and the Helm chart name the other services."""
     max_connections: int = Field(default=8, ge=1, le=1000)
     """Connections to one database that may be open at the same time, in this process."""
     idle_seconds: float = Field(default=60.0, gt=0)
@@ -79,6 +90,14 @@ class SqlSettings(ProvidersSettings):
     history_days: int = Field(default=90, ge=0, le=3650)
     """How long it is remembered who asked what and what came of it, in days; rows of results never are. 0: not at
     all."""
+
+    _list = field_validator("hosts", "closed_hosts", mode="before")(listed)
+
+    @field_validator("hosts", "closed_hosts")
+    @classmethod
+    def _understood(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        HostList(hosts)
+        return hosts
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

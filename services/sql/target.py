@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError
 
 from services.mesh.authority import NOBODY, Persona
 from services.mesh.errors import InvalidArgument
+from services.mesh.hosts import normal
 from services.sql.errors import NoRoles
 from services.sql.schema import Dialect
 
@@ -48,6 +49,12 @@ class Target:
     def dialect(self) -> Dialect:
         """Its dialect."""
         return {**_SERVERS, **_FILES}[self.url.get_backend_name()]
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts of a server as they were written; PostgreSQL may have several. All of MongoDB's are in `source`."""
+        host = str(self.url.host)
+        return tuple(host.split(",")) if self.dialect is Dialect.POSTGRESQL else (host,)
 
     @property
     def path(self) -> Path:
@@ -100,8 +107,13 @@ def parse(url: str, root: Path | None, uploads: Path | None = None) -> Target:
         raise InvalidArgument(FIELD, f"it names no host. {_EXAMPLE}")
     if not parsed.database:
         raise InvalidArgument(FIELD, f"it names no database. {_EXAMPLE}")
-    source = url if name == "mongodb" else ""
-    return Target(parsed.set(drivername=name), source)
+    found = Target(parsed.set(drivername=name), url if name == "mongodb" else "")
+    try:
+        for host in found.hosts:
+            normal(host)
+    except ValueError:
+        raise InvalidArgument(FIELD, f"what stands for its host is no name and no address. {_EXAMPLE}") from None
+    return found
 
 
 def _inside(url: URL, name: str, root: Path | None) -> Path:

@@ -16,7 +16,9 @@ from aiohttp import web
 from deploy.local import ports
 from parley.asr.v1 import transcriptions_pb2
 from services.asr.fetch import Fetcher, SourceFailed, SourceRefused
+from services.asr.settings import AsrSettings
 from services.mesh.errors import Unavailable
+from services.mesh.settings import load
 from tests.asr.fakes import ToneEngine
 from tests.asr.test_transcriptions import SUCCEEDED, TALK, TEXTS, create, serve, watch
 
@@ -122,6 +124,44 @@ def test_what_is_on_the_list_is_not(url: str) -> None:
 def test_nothing_is_on_the_list_unless_somebody_puts_it_there() -> None:
     with pytest.raises(SourceRefused, match="PARLEY_ASR_SOURCES"):
         Fetcher([]).check("https://files.example.com/a.wav")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "[::ffff:127.0.0.1]",
+        "169.254.169.254",
+        "[fd00:ec2::254]",
+        "0.0.0.0",
+        "[::1]",
+    ],
+)
+def test_what_is_near_is_reached_only_where_it_is_listed_as_such(host: str) -> None:
+    for entries in (["*"], ["0.0.0.0/0", "::/0"], ["10.0.0.0/8"]):
+        with pytest.raises(SourceRefused, match="not a public address"):
+            Fetcher(entries, private=True).check(f"https://{host}/a.wav")
+    Fetcher(["localhost", "169.254.0.0/16", "0.0.0.0", "fd00:ec2::254"], private=True).check(f"https://{host}/a.wav")
+
+
+def test_networks_are_listed_as_networks() -> None:
+    fetcher = Fetcher(["10.0.0.0/8", "[fd00::/8]:8443"], private=True)
+    fetcher.check("https://10.1.2.3/a.wav")
+    fetcher.check("https://[fd12::1]:8443/a.wav")
+    for url in ("https://11.0.0.1/a.wav", "https://10.1.2.3:8443/a.wav", "https://[fd12::1]/a.wav"):
+        with pytest.raises(SourceRefused, match="PARLEY_ASR_SOURCES"):
+            fetcher.check(url)
+
+
+def test_a_list_that_holds_no_hosts_is_said_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PARLEY_ASR_SOURCES", "https://files.example.com")
+    with pytest.raises(SystemExit, match="2"):
+        load(AsrSettings, [])
+    assert "PARLEY_ASR_SOURCES: Value error, 'https://files.example.com' is no host" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "[::1]", "[fd00::1]", "0.0.0.0"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from deploy.local.components import HEALTH, TRITON, service_environment
+from deploy.local.components import HEALTH, TRITON, database_hosts, service_environment
 from deploy.local.settings import StackSettings
 from gateway.settings import SettingsError
 
@@ -34,6 +34,27 @@ def test_sql_asks_chats_providers_unless_it_has_its_own(
         monkeypatch.setenv(name, value)
     told = service_environment(StackSettings(state=tmp_path), dict.fromkeys(HEALTH, 1), 4)
     assert {name: value for name, value in told["sql"].items() if "PROVIDERS" in name} == passed
+
+
+@pytest.mark.parametrize(
+    ("host", "given", "hosts"),
+    [
+        ("127.0.0.1", "", "*,localhost"),
+        ("localhost", "", "*,localhost"),
+        ("::1", "", "*,localhost"),
+        ("0.0.0.0", "", "*"),
+        ("192.0.2.7", "", "*"),
+        ("0.0.0.0", "localhost:5432", "localhost:5432"),
+    ],
+)
+def test_databases_of_this_machine_are_open_while_the_gateway_is_closed_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, given: str, hosts: str
+) -> None:
+    monkeypatch.setenv("PARLEY_SQL_HOSTS", given)
+    monkeypatch.setenv("PARLEY_SQL_CLOSED_HOSTS", "redis.example.com")
+    told = database_hosts(StackSettings(state=tmp_path, host=host), [8001, 8080])
+    assert told["PARLEY_SQL_HOSTS"] == hosts
+    assert told["PARLEY_SQL_CLOSED_HOSTS"] == "localhost:8001,localhost:8080,redis.example.com"
 
 
 def test_each_service_shows_its_own_certificate_and_knows_whom_it_calls(tmp_path: Path) -> None:

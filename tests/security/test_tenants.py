@@ -7,6 +7,7 @@ import re
 import grpc
 import pytest
 
+from deploy.local import state
 from tests.security.belongings import ABSENT, ELSEWHERE, OWNER, REQUESTS, filled, make, naming
 from tests.security.conftest import Mesh
 
@@ -55,3 +56,24 @@ def test_a_database_file_of_another_organisation_is_not_there(mesh: Mesh, file: 
     answer = mesh.call("SqlService.CreateDatabase", "rival", databaseId="taken", database={"url": url})
     assert answer.code == grpc.StatusCode.INVALID_ARGUMENT
     assert "no such file" in answer.message
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u@169.254.169.254/latest",
+        "mysql://u@[::ffff:169.254.169.254]/latest",
+        "clickhouse://u@2852039166/latest",
+        "mongodb://u@168.63.129.16/latest",
+        "postgresql://u@0.0.0.0/postgres",
+        "clickhouse://u@{identity}/default",
+    ],
+)
+def test_no_database_leads_to_a_clouds_metadata_or_into_the_mesh(mesh: Mesh, url: str) -> None:
+    running = state.read(mesh.stack.settings.state)
+    assert running is not None
+    (port,) = [component.port for component in running.components if component.name == "identity"]
+    url = url.format(identity=f"127.0.0.1:{port}")
+    answer = mesh.call("SqlService.CreateDatabase", "rival", databaseId="taken", database={"url": url})
+    assert answer.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert "PARLEY_SQL_HOSTS" in answer.message

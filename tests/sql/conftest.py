@@ -27,6 +27,7 @@ from services.mesh.database import Database
 from services.mesh.providers import Providers
 from services.mesh.server import running
 from services.sql.application import MIGRATIONS, compose, connections
+from services.sql.hosts import Hosts
 from services.sql.schema import Schema
 from services.sql.schemas.introspect import read_schema
 from services.sql.settings import SqlSettings
@@ -34,6 +35,9 @@ from services.sql.target import Target
 from tests.conftest import ROOT, free_port, missing
 from tests.sql.scripted import Script
 
+LOCAL = ("*", "localhost")
+"""Hosts that databases of tests are at."""
+LOCAL_HOSTS = Hosts(LOCAL)
 Connect = Callable[..., "AbstractAsyncContextManager[grpc.aio.Channel]"]
 Serve = Callable[..., "AbstractAsyncContextManager[sql_pb2_grpc.SqlServiceAsyncStub]"]
 
@@ -81,6 +85,8 @@ def connect(tmp_path: Path) -> Connect:
             "upload_root": tmp_path / "uploads",
             "encryption_key": Fernet.generate_key().decode(),
             "drain_seconds": 0.2,
+            # The servers that tests start; test_hosts.py has what is refused without.
+            "hosts": LOCAL,
         }
         settings = SqlSettings.model_validate({**values, **overrides})
         database = Database(settings.database_url.get_secret_value(), MIGRATIONS)

@@ -33,6 +33,8 @@ class MongoServer(socketserver.ThreadingTCPServer):
         self.cursors: dict[int, Iterator[dict[str, Any]]] = {}
         self.ids = itertools.count(1)
         self.commands: list[str] = []
+        self.members: list[str] = []
+        """With them it is the primary of a replica set of these, host:port each."""
         self.refuses = False
         """Refuses every command, as after a password that was changed."""
         self.dies = False
@@ -57,6 +59,7 @@ class MongoServer(socketserver.ThreadingTCPServer):
                 "maxMessageSizeBytes": 48 << 20, "maxWriteBatchSize": 100_000, "minWireVersion": 0,
                 "maxWireVersion": 21,
                 "logicalSessionTimeoutMinutes": 30, "readOnly": False,
+                **({"setName": "shops", "setVersion": 1, "hosts": self.members} if self.members else {}),
             }  # fmt: skip
         if self.refuses:
             return {"ok": 0.0, "code": 18, "codeName": "AuthenticationFailed", "errmsg": "Authentication failed."}

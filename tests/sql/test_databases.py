@@ -27,7 +27,7 @@ from services.sql.drivers import driver
 from services.sql.errors import SqlFailed
 from services.sql.target import parse
 from tests.sql import mongo_server, shops
-from tests.sql.conftest import mariadb_connection
+from tests.sql.conftest import LOCAL_HOSTS, mariadb_connection
 from tests.sql.test_service import ask, collect, execute, no_live_queries, refused, values
 
 Serve = Callable[..., AbstractAsyncContextManager[Any]]
@@ -192,7 +192,7 @@ def test_the_connection_itself_refuses_to_write(
     made = Shop(kind, "sqlite:///shop.sqlite", 0, print) if kind == "sqlite" else make_shop(kind)
     if kind == "postgres":
         made.write("CREATE SEQUENCE s")
-    session = driver.connect(parse(made.url, tmp_path))
+    session = driver.connect(parse(made.url, tmp_path), LOCAL_HOSTS)
     try:
         for statement in WRITES[kind]:
             with pytest.raises(SqlFailed):

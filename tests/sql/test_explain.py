@@ -19,7 +19,7 @@ from services.sql.advice.rewrites import candidates
 from services.sql.execution.pool import Pools
 from services.sql.schemas.introspect import read_schema
 from services.sql.target import Target, parse
-from tests.sql.conftest import mariadb_connection
+from tests.sql.conftest import LOCAL_HOSTS, mariadb_connection
 
 ROWS = 20_000
 _TABLES = """
@@ -58,9 +58,9 @@ class Base:
         return parse(self.url, self.root)
 
     async def explain(self, sql: str, *, measure: bool = False, ceiling: float = 0.0) -> Explanation:
-        pools = Pools()
+        pools = Pools(hosts=LOCAL_HOSTS)
         try:
-            schema = read_schema(self.target)
+            schema = read_schema(self.target, LOCAL_HOSTS)
             return await Explainer(pools, ceiling, 1000, 20.0).explain(self.target, sql, schema, measure)
         finally:
             pools.close()
@@ -208,7 +208,7 @@ async def test_a_year_of_a_date_becomes_a_range_that_an_index_serves(postgres_ba
 def test_a_rule_changes_what_the_schema_proves_equal(postgres_base: Base, sql: str, expected: str) -> None:
     tree = sqlglot.parse_one(sql, dialect="postgres")
     assert isinstance(tree, exp.Query)
-    own = [item.tree.sql("postgres") for item in candidates(tree, read_schema(postgres_base.target))]
+    own = [item.tree.sql("postgres") for item in candidates(tree, read_schema(postgres_base.target, LOCAL_HOSTS))]
     if expected:
         assert expected in own[0]
     else:

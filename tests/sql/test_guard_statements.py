@@ -18,7 +18,7 @@ from services.sql.guard.guard import check
 from services.sql.schema import Dialect
 from services.sql.target import parse
 from tests.sql import statements
-from tests.sql.conftest import mariadb_connection
+from tests.sql.conftest import LOCAL_HOSTS, mariadb_connection
 
 _TABLES = """
 CREATE TABLE customers (id {int} PRIMARY KEY, name {text}, city {text}, country {text}, email {text}, vip {bool});
@@ -217,7 +217,7 @@ def test_mariadb_reads_strings_as_the_guard_did(mariadb: str) -> None:
 def answered(url: str, sql: str) -> list[tuple[Any, ...]]:
     """The rows that a session gives for a statement that passed the guard."""
     target = parse(url, None)
-    session = driver.connect(target)
+    session = driver.connect(target, LOCAL_HOSTS)
     try:
         return driver.rows(session, check(sql, target.dialect, 10).sql, 5, 10)
     finally:

@@ -14,7 +14,7 @@ SERVICE = ROOT / "services" / "sql"
 # From what knows nothing of the others to what knows them all; what stands in one row knows nothing of each other.
 LAYERS = (
     ("errors", "language", "mongo_dialect", "settings", "values"),
-    ("schema",),
+    ("hosts", "schema"),
     ("examples", "guard", "linking", "query", "store", "target"),
     ("drivers", "meaning"),
     ("engine", "execution", "llm", "schemas"),

@@ -19,6 +19,7 @@ from sqlalchemy import URL
 
 from services.sql.drivers.clickhouse import ClickhouseSession
 from services.sql.errors import DatabaseUnreachable
+from services.sql.hosts import Hosts
 from services.sql.target import Target
 
 if importlib.util.find_spec("chdb") is None:
@@ -41,15 +42,18 @@ _servers: dict[Path, _Server] = {}
 _lock = threading.Lock()
 
 
-def connect(target: Target) -> ClickhouseSession:
-    """A session with the server of a folder; it is started where none runs. Raises DatabaseUnreachable."""
+def connect(target: Target, _hosts: Hosts) -> ClickhouseSession:
+    """A session with the server of a folder, which is at no host; it is started where none runs.
+
+    Raises DatabaseUnreachable.
+    """
     with _lock:
         server = _servers.get(target.path)
         if server is None or server.process.poll() is not None:
             server = _servers[target.path] = _start(target.path)
     database = str(target.url.query.get("database", "default"))
     url = URL.create("clickhouse", "parley", server.token, "127.0.0.1", server.port, database)
-    return ClickhouseSession(Target(url))
+    return ClickhouseSession(Target(url), ["127.0.0.1"])
 
 
 def _start(path: Path) -> _Server:

@@ -8,6 +8,7 @@ import math
 import re
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,12 +18,15 @@ from typing import Any, TypeVar
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from clickhouse_connect.driver.httputil import get_pool_manager
+from clickhouse_connect.driver.httputil import all_managers, get_pool_manager_options
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.exceptions import HTTPError
 
 from services.mesh import telemetry
+from services.mesh.hosts import normal
 from services.sql.drivers.driver import MAX_TABLES, OWN_SECONDS, Clock, Described, grouped, refused, stopped
 from services.sql.errors import DatabaseRefused, DatabaseUnreachable, SchemaOutdated
+from services.sql.hosts import Hosts
 from services.sql.schema import Column, Table, kind_of
 from services.sql.target import CONNECT_SECONDS, Target
 from services.sql.values import ColumnType, ResultColumn
@@ -65,17 +69,22 @@ _FINGERPRINT = """
     FROM system.columns WHERE database = currentDatabase()"""
 
 
-def connect(target: Target) -> ClickhouseSession:
-    """A session with a server."""
-    return ClickhouseSession(target)
+def connect(target: Target, hosts: Hosts) -> ClickhouseSession:
+    """A session with a server, at one of the addresses that `hosts` gives for its name. Raises HostRefused."""
+    return ClickhouseSession(target, hosts.addresses(target.hosts[0], _port(target)))
 
 
 class ClickhouseSession:
-    """Implements services.sql.drivers.driver.Session."""
+    """Implements services.sql.drivers.driver.Session.
+
+    Args:
+        target: The database.
+        addresses: Where its host is; the first that answers is connected to.
+    """
 
     kept = True
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, addresses: Sequence[str]) -> None:
         # clickhouse-connect asks for the version and the settings.
         self.round_trips = 2
         self._target = target
@@ -86,7 +95,7 @@ class ClickhouseSession:
         self._cancelled = False
         self._sockets: list[socket.socket] = []
         with self._faults():
-            self._client = _client(target, self._sockets)
+            self._address, self._client = _first(target, addresses, self._sockets)
         # A user whose profile is read-only may change no setting: the server already sees to what they say.
         limit = self._client.server_settings.get("max_execution_time")
         self._changeable = limit is None or int(limit.readonly) == 0
@@ -136,11 +145,11 @@ class ClickhouseSession:
 
     def _kill(self) -> None:
         with contextlib.suppress(ClickHouseError, HTTPError, OSError, DatabaseUnreachable, DatabaseRefused):
-            other = _client(self._target, [])
+            other = _client(self._target, self._address, [])
             try:
                 other.command(f"KILL QUERY WHERE query_id = '{self._query_id}' ASYNC")
             finally:
-                other.close()
+                _close(other)
 
     def sever(self) -> None:
         """Ends the sockets."""
@@ -155,7 +164,7 @@ class ClickhouseSession:
     def close(self) -> None:
         """Ends the connection."""
         with contextlib.suppress(ClickHouseError, HTTPError, OSError):
-            self._client.close()
+            _close(self._client)
 
     def fingerprint(self) -> str:
         """A sum over the columns."""
@@ -219,36 +228,93 @@ class ClickhouseSession:
         return SchemaOutdated(said) if code in _MISSING else refused(said)
 
 
-def _client(target: Target, sockets: list[socket.socket]) -> Client:
-    """A client that notes its sockets. Raises ClickHouseError, HTTPError, OSError."""
-    url = target.url
-    secure = str(url.query.get("secure", "")).lower() in ("1", "true")
-    port = url.port or (8443 if secure else 8123)
-    manager = get_pool_manager(verify=True)
-    pool = manager.connection_from_host(url.host, port, "https" if secure else "http")
+class PinnedManager(PoolManager):
+    """Connections to the one address that a client is for.
 
-    class Noted(pool.ConnectionCls):  # type: ignore[name-defined,misc]  # either of urllib3's two
+    Args:
+        sockets: Every connection's socket is added to it.
+        name: The host's name, which certificates are checked by.
+    """
+
+    def __init__(self, sockets: list[socket.socket], name: str) -> None:
+        super().__init__(**get_pool_manager_options(assert_hostname=name, server_hostname=name))
+        self.pool_classes_by_scheme = {
+            "http": _noted(HTTPConnectionPool, sockets),
+            "https": _noted(HTTPSConnectionPool, sockets),
+        }
+        # clickhouse-connect drops the connections of managers that it does not know.
+        all_managers[self] = int(time.time())
+
+    def urlopen(self, method: str, url: str, redirect: bool = True, **options: Any) -> BaseHTTPResponse:  # type: ignore[override]  # urllib3's own
+        """Follows no redirect: nobody checked where it leads."""
+        return super().urlopen(method, url, redirect=False, **options)
+
+
+def _noted(pool: type[HTTPConnectionPool], sockets: list[socket.socket]) -> type[HTTPConnectionPool]:
+    """A kind of pool whose connections note their sockets."""
+
+    class Connection(pool.ConnectionCls):  # type: ignore[name-defined,misc]  # either of urllib3's two
         """A connection whose socket can be reached."""
 
         def connect(self) -> None:
             super().connect()
             sockets.append(self.sock)
 
-    pool.ConnectionCls = Noted
-    return clickhouse_connect.get_client(
-        host=url.host,
-        port=port,
-        username=url.username or "default",
-        password=str(url.password or ""),
-        database=url.database or "default",
-        secure=secure,
-        connect_timeout=CONNECT_SECONDS,
-        send_receive_timeout=_READ_SECONDS,
-        autogenerate_session_id=False,
-        client_name="parley-sql",
-        query_retries=0,
-        pool_mgr=manager,
-    )
+    return type("Noted", (pool,), {"ConnectionCls": Connection})
+
+
+def _port(target: Target) -> int:
+    return target.url.port or (8443 if _secure(target) else 8123)
+
+
+def _secure(target: Target) -> bool:
+    return str(target.url.query.get("secure", "")).lower() in ("1", "true")
+
+
+def _first(target: Target, addresses: Sequence[str], sockets: list[socket.socket]) -> tuple[str, Client]:
+    """A client of the first of some addresses that answers. Raises ClickHouseError, HTTPError, OSError."""
+    for address in addresses[:-1]:
+        with contextlib.suppress(ClickHouseError, HTTPError, OSError):
+            return address, _client(target, address, sockets)
+    return addresses[-1], _client(target, addresses[-1], sockets)
+
+
+def _client(target: Target, address: str, sockets: list[socket.socket]) -> Client:
+    """A client of a server at an address, which notes its sockets. Raises ClickHouseError, HTTPError, OSError."""
+    url = target.url
+    name = normal(target.hosts[0])
+    manager = PinnedManager(sockets, name)
+    try:
+        return clickhouse_connect.get_client(
+            host=address,
+            port=_port(target),
+            username=url.username or "default",
+            password=str(url.password or ""),
+            database=url.database or "default",
+            secure=_secure(target),
+            connect_timeout=CONNECT_SECONDS,
+            send_receive_timeout=_READ_SECONDS,
+            autogenerate_session_id=False,
+            client_name="parley-sql",
+            query_retries=0,
+            pool_mgr=manager,
+            server_host_name=name,
+        )
+    except BaseException:
+        _forget(manager)
+        raise
+
+
+def _close(client: Client) -> None:
+    """Ends a client with its connections."""
+    client.close()
+    _forget(client.http)  # type: ignore[attr-defined]  # of clients over HTTP
+
+
+def _forget(manager: PoolManager) -> None:
+    """Ends a manager's connections; clickhouse-connect would keep it for good."""
+    manager.clear()
+    all_managers.pop(manager, None)
 
 
 def _type(name: str) -> ColumnType:

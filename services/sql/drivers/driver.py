@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 from services.mesh.authority import Persona
 from services.mesh.errors import FailedPrecondition
 from services.sql.errors import NoRoles, NotOpen, SqlFailed, SqlTimeout
+from services.sql.hosts import DEFAULT, Hosts
 from services.sql.schema import Table
 from services.sql.target import Target
 from services.sql.values import ResultColumn
@@ -108,12 +109,17 @@ _MODULES = {
 _EXTRAS = {"chdb": "sql-chdb"}
 
 
-def connect(target: Target) -> Session:
+def connect(target: Target, hosts: Hosts = DEFAULT) -> Session:
     """A new session with a database.
 
     Drivers are imported when the first database of their kind is asked: some take hundreds of megabytes.
 
+    Args:
+        target: Where it is.
+        hosts: Where it may be. Drivers connect to the addresses that this gives, whatever the name leads to later.
+
     Raises:
+        HostRefused: It is where none may be.
         DatabaseUnreachable: Nothing answers there, or what does is no such database.
         DatabaseRefused: It answers and refuses the credentials.
         FailedPrecondition: Its driver is not installed.
@@ -127,7 +133,7 @@ def connect(target: Target) -> Session:
             f"parley[{_EXTRAS.get(name, 'sql')}].",
             metadata={"driver": str(error.name)},
         ) from error
-    return cast("Session", module.connect(target))
+    return cast("Session", module.connect(target, hosts))
 
 
 def act_as(session: Session, persona: Persona) -> None:

@@ -14,6 +14,7 @@ import duckdb
 from services.mesh import telemetry
 from services.sql.drivers.driver import MAX_TABLES, OWN_SECONDS, Clock, Described, grouped, refused, stopped
 from services.sql.errors import DatabaseUnreachable, SchemaOutdated
+from services.sql.hosts import Hosts
 from services.sql.schema import Column, ForeignKey, Table, kind_of
 from services.sql.target import Target
 from services.sql.values import ColumnType, ResultColumn
@@ -59,8 +60,8 @@ _FINGERPRINT = f"""
     FROM duckdb_columns() WHERE {_OWN}"""  # noqa: S608  constants of this module
 
 
-def connect(target: Target) -> DuckdbSession:
-    """A session with a file."""
+def connect(target: Target, _hosts: Hosts) -> DuckdbSession:
+    """A session with a file, which is at no host."""
     return DuckdbSession(target)
 
 

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -23,8 +24,10 @@ from pymongo import errors
 
 from services.mesh import telemetry
 from services.sql.drivers.driver import MAX_TABLES, OWN_SECONDS, Clock, Described, refused, stopped
+from services.sql.drivers.mongo_hosts import CheckedPool, check
 from services.sql.drivers.mongo_pipeline import MAX_MEMBERS, Pipeline, Translator
 from services.sql.errors import DatabaseRefused, DatabaseUnreachable, SchemaOutdated, SqlFailed
+from services.sql.hosts import Hosts
 from services.sql.schema import Column, Kind, Table
 from services.sql.target import CONNECT_SECONDS, Target
 from services.sql.values import ColumnType, ResultColumn
@@ -66,17 +69,22 @@ _TYPES: tuple[tuple[type | tuple[type, ...], str, ColumnType], ...] = (
 )
 
 
-def connect(target: Target) -> MongoSession:
-    """A session with a server."""
-    return MongoSession(target)
+def connect(target: Target, hosts: Hosts) -> MongoSession:
+    """A session with a server, or with those of a replica set, as far as `hosts` has them. Raises HostRefused."""
+    return MongoSession(target, hosts)
 
 
 class MongoSession:
-    """Implements services.sql.drivers.driver.Session."""
+    """Implements services.sql.drivers.driver.Session.
+
+    Args:
+        target: The database.
+        hosts: Where it may be: also asked about the hosts that a server names as other members of its set.
+    """
 
     kept = True
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, hosts: Hosts) -> None:
         self.round_trips = 0
         self._target = target
         self._clock = Clock(OWN_SECONDS)
@@ -85,6 +93,7 @@ class MongoSession:
         self._cancelled = False
         self._fields: dict[str, dict[str, str]] = {}
         with self._faults():
+            check(target.source, hosts)
             self._client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(
                 target.source,
                 serverSelectionTimeoutMS=CONNECT_SECONDS * 1000,
@@ -93,6 +102,7 @@ class MongoSession:
                 appname="parley-sql",
                 tz_aware=False,
                 retryReads=False,
+                _pool_class=partial(CheckedPool, hosts),
             )
         self._database = self._client[str(target.url.database)]
         # Its server session is what `cancel` ends.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import ssl
 import struct
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from pymysql.cursors import Cursor, SSCursor
 
 from services.mesh import telemetry
 from services.mesh.authority import NOBODY, Persona
+from services.mesh.hosts import normal
 from services.sql.drivers.driver import MAX_TABLES, OWN_SECONDS, Clock, Described, grouped, not_open, refused, stopped
 from services.sql.errors import (
     DatabaseRefused,
@@ -26,6 +28,7 @@ from services.sql.errors import (
     SqlFailed,
     SqlTimeout,
 )
+from services.sql.hosts import Hosts
 from services.sql.schema import Column, ForeignKey, Table, kind_of
 from services.sql.target import CONNECT_SECONDS, Target
 from services.sql.values import ColumnType, ResultColumn
@@ -34,6 +37,7 @@ T = TypeVar("T")
 
 log = telemetry.get_logger(__name__)
 
+_PORT = 3306
 _TYPES = {
     **dict.fromkeys(
         (
@@ -99,15 +103,15 @@ for _mode in (
     _SQL_MODE = f"REPLACE({_SQL_MODE}, '{_mode}', '')"
 
 
-def connect(target: Target) -> MysqlSession:
-    """A session with a server."""
-    return MysqlSession(target)
+def connect(target: Target, hosts: Hosts) -> MysqlSession:
+    """A session with a server, at one of the addresses that `hosts` gives for its name. Raises HostRefused."""
+    return MysqlSession(target, hosts.addresses(target.hosts[0], target.url.port or _PORT))
 
 
 class MysqlSession:
     """Implements services.sql.drivers.driver.Session."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, addresses: Sequence[str]) -> None:
         self.round_trips = 1
         self._target = target
         self._clock = Clock(OWN_SECONDS)
@@ -116,7 +120,7 @@ class MysqlSession:
         self._acted = False
         self._sql = ""
         try:
-            self._connection = _open(target)
+            self._address, self._connection = _first(target, addresses)
         except (pymysql.Error, OSError, ssl.SSLError) as error:
             log.warning("database unavailable", error=target.scrub(str(error)))
             if error.args and error.args[0] in _REFUSED:
@@ -184,7 +188,7 @@ class MysqlSession:
         """Has the server stop what runs now, over another connection: this one is waiting."""
         thread = int(self._connection.thread_id())  # type: ignore[no-untyped-call]  # its stubs lack it
         with contextlib.suppress(pymysql.Error, OSError):
-            other = _open(self._target)
+            other = _open(self._target, self._address)
             try:
                 with other.cursor() as cursor:
                     cursor.execute(f"KILL QUERY {thread}")
@@ -297,13 +301,22 @@ class MysqlSession:
 _CONVERTED = (FIELD_TYPE.BIT, ColumnType.BOOLEAN, ColumnType.JSON)
 
 
-def _open(target: Target) -> pymysql.Connection[Any]:
-    """A connection. Raises pymysql.Error, OSError."""
+def _first(target: Target, addresses: Sequence[str]) -> tuple[str, pymysql.Connection[Any]]:
+    """A connection to the first of some addresses that answers. Raises pymysql.Error, OSError."""
+    for address in addresses[:-1]:
+        with contextlib.suppress(OSError):
+            return address, _open(target, address)
+    return addresses[-1], _open(target, addresses[-1])
+
+
+def _open(target: Target, address: str) -> pymysql.Connection[Any]:
+    """A connection to an address; the name is what its certificate is checked by. Raises pymysql.Error, OSError."""
     url = target.url
+    port = url.port or _PORT
     encrypted = str(url.query.get("ssl", "")).lower() in ("1", "true", "required")
     connection = pymysql.connect(
-        host=url.host,
-        port=url.port or 3306,
+        host=normal(target.hosts[0]),
+        port=port,
         user=url.username or "",
         password=str(url.password or ""),
         database=url.database,
@@ -313,7 +326,12 @@ def _open(target: Target) -> pymysql.Connection[Any]:
         init_command=f"SET SESSION time_zone = '+00:00', sql_mode = {_SQL_MODE}",
         ssl=ssl.create_default_context() if encrypted else None,
         local_infile=False,
+        defer_connect=True,
     )
+    own = socket.create_connection((address, port), CONNECT_SECONDS)
+    own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connection.connect(own)
     with connection.cursor() as cursor:
         cursor.execute("SET SESSION TRANSACTION READ ONLY")
     return connection

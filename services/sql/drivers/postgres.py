@@ -17,6 +17,7 @@ from services.mesh import telemetry
 from services.mesh.authority import NOBODY, Persona
 from services.sql.drivers.driver import MAX_TABLES, OWN_SECONDS, Clock, Described, grouped, not_open, refused, stopped
 from services.sql.errors import DatabaseRefused, DatabaseUnreachable, NotOpen, RoleRefused, SchemaOutdated, SqlFailed
+from services.sql.hosts import Hosts
 from services.sql.schema import Column, ForeignKey, Kind, Table, kind_of
 from services.sql.target import CONNECT_SECONDS, Target
 from services.sql.values import ColumnType, ResultColumn
@@ -36,6 +37,7 @@ _TYPES = {
     1082: ColumnType.DATE,
     1700: ColumnType.DECIMAL,
 }
+_PORT = 5432
 _MISSING = (errorcodes.UNDEFINED_TABLE, errorcodes.UNDEFINED_COLUMN)
 _REFUSED_CODES = ("28", "3D", "42501")
 # A connection that fails carries no code, only the server's words.
@@ -83,9 +85,10 @@ _FINGERPRINT = """
 _PERSONA = "SELECT set_config(%s, %s, true)"
 
 
-def connect(target: Target) -> PostgresSession:
-    """A session with a server."""
-    return PostgresSession(target)
+def connect(target: Target, hosts: Hosts) -> PostgresSession:
+    """A session with a server, at one of the addresses that `hosts` gives for its names. Raises HostRefused."""
+    port = target.url.port or _PORT
+    return PostgresSession(target, hosts.places((host, port) for host in target.hosts))
 
 
 class PostgresSession:
@@ -93,7 +96,7 @@ class PostgresSession:
 
     kept = True
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, places: Sequence[tuple[str, str]]) -> None:
         self.round_trips = 1
         self._target = target
         self._clock = Clock(OWN_SECONDS)
@@ -101,7 +104,7 @@ class PostgresSession:
         self._persona = NOBODY
         self._sql = ""
         try:
-            self._connection = _open(target)
+            self._connection = _open(target, places)
         except psycopg2.Error as error:
             text = str(error)
             log.warning("database unavailable", error=target.scrub(text))
@@ -251,11 +254,24 @@ class PostgresSession:
         return SchemaOutdated(text) if code in _MISSING else refused(text)
 
 
-def _open(target: Target) -> psycopg2.extensions.connection:
-    """A connection whose transactions only read. Raises psycopg2.Error."""
+def _open(target: Target, places: Sequence[tuple[str, str]]) -> psycopg2.extensions.connection:
+    """A connection whose transactions only read. Raises psycopg2.Error.
+
+    Args:
+        target: The database.
+        places: Names, by which certificates are checked, each with the address that is connected to in its stead.
+    """
     url = target.url
     options = {"sslmode": str(url.query["sslmode"])} if "sslmode" in url.query else {}
-    parts = {"host": url.host, "port": url.port, "user": url.username, "password": url.password, "dbname": url.database}
+    names, addresses = (",".join(parts) for parts in zip(*places, strict=True))
+    parts = {
+        "host": names,
+        "hostaddr": addresses,
+        "port": url.port or _PORT,
+        "user": url.username,
+        "password": url.password,
+        "dbname": url.database,
+    }
     dsn = psycopg2.extensions.make_dsn(
         **{key: str(value) for key, value in parts.items() if value is not None}, **options
     )

@@ -13,6 +13,7 @@ from services.mesh import telemetry
 from services.sql.drivers.driver import MAX_TABLES, OWN_SECONDS, Clock, Described, grouped, refused, stopped
 from services.sql.drivers.files import Identity
 from services.sql.errors import DatabaseUnreachable, SchemaOutdated, SqlFailed
+from services.sql.hosts import Hosts
 from services.sql.schema import Column, ForeignKey, Kind, Table, kind_of
 from services.sql.target import Target
 from services.sql.values import ResultColumn, guess_type
@@ -40,8 +41,8 @@ _TABLES = """
 _QUOTED = re.compile(r"""'(?:[^']|'')*'|"((?:[^"]|"")*)\"""")
 
 
-def connect(target: Target) -> SqliteSession:
-    """A session with a file."""
+def connect(target: Target, _hosts: Hosts) -> SqliteSession:
+    """A session with a file, which is at no host."""
     return SqliteSession(target)
 
 

@@ -16,6 +16,7 @@ from services.mesh.authority import NOBODY
 from services.sql.drivers import driver
 from services.sql.drivers.driver import Session
 from services.sql.errors import DatabaseUnavailable
+from services.sql.hosts import DEFAULT, Hosts
 from services.sql.target import Target
 
 # How long a statement waits for a connection while all are busy, in seconds.
@@ -38,10 +39,12 @@ class Pool:
     Args:
         target: The database, and as whom it is to see the statements.
         size: Connections that may be open at the same time.
+        hosts: Where databases may be.
     """
 
-    def __init__(self, target: Target, size: int) -> None:
+    def __init__(self, target: Target, size: int, hosts: Hosts) -> None:
         self._target = target
+        self._hosts = hosts
         self._shared = _Connections(size)
 
     def seen_as(self, target: Target) -> Pool:
@@ -57,12 +60,13 @@ class Pool:
             new: Opens a connection even if there is an idle one: those may all have died together.
 
         Raises:
+            HostRefused: The database is where none may be.
             DatabaseUnavailable: The database cannot be reached, refuses, or all connections stay busy.
         """
         if not self._shared.free.acquire(timeout=WAIT_SECONDS):
             raise DatabaseUnavailable("All connections to the database are busy. Try again shortly.")
         try:
-            session = (None if new else self._reused()) or driver.connect(self._target)
+            session = (None if new else self._reused()) or driver.connect(self._target, self._hosts)
             driver.act_as(session, self._target.persona)
         except BaseException:
             self._shared.free.release()
@@ -122,11 +126,13 @@ class Pools:
     Args:
         size: Connections to one database that may be open at the same time.
         idle_seconds: After how long without use a connection is closed, in seconds.
+        hosts: Where databases may be.
     """
 
-    def __init__(self, size: int = 8, idle_seconds: float = 60.0) -> None:
+    def __init__(self, size: int = 8, idle_seconds: float = 60.0, hosts: Hosts = DEFAULT) -> None:
         self._size = size
         self._idle_seconds = idle_seconds
+        self._hosts = hosts
         self._pools: dict[Target, Pool] = {}
         self._doubted: set[Target | None] = set()
         self._lock = threading.Lock()
@@ -136,7 +142,7 @@ class Pools:
         """The pool of a database, for the target's persona."""
         with self._lock:
             self._watch()
-            return self._pools.setdefault(target, Pool(target, self._size)).seen_as(target)
+            return self._pools.setdefault(target, Pool(target, self._size, self._hosts)).seen_as(target)
 
     def doubt(self, target: Target) -> None:
         """Remembers that a database just failed somebody."""

@@ -6,18 +6,19 @@ from dataclasses import replace
 
 from services.sql.drivers import driver
 from services.sql.drivers.driver import Session
+from services.sql.hosts import DEFAULT, Hosts
 from services.sql.schema import Dialect, ForeignKey, Schema, Table
 from services.sql.schemas.inferred import with_inferred_keys
 from services.sql.schemas.sampling import Budget, sampled
 from services.sql.target import Target
 
 
-def read_schema(target: Target) -> Schema:
+def read_schema(target: Target, hosts: Hosts = DEFAULT) -> Schema:
     """Reads tables, views, columns, keys, row counts and values over a connection of its own.
 
-    Blocks: call it in a worker thread. Raises what `read` raises.
+    Blocks: call it in a worker thread. Raises what `driver.connect` and `read` raise.
     """
-    session = driver.connect(target)
+    session = driver.connect(target, hosts)
     try:
         return read(session, target.dialect)
     finally:
