@@ -13,6 +13,7 @@ import sys
 BENCHMARKS = {
     "gateway": "a unary RPC through Envoy against a bare grpc.aio server",
     "stack": "time until everything is ready, memory of the idle stack",
+    "resources": "what each component holds and uses, idle and at work, beside what the chart gives it",
     "certificates": "a call between services with certificates on both sides against plaintext",
     "identity": "may this request pass: in process and over gRPC, with few keys and with 100,000",
     "chat_guard": "chat completions with keys, limits and certificates against without; with 100,000 keys",

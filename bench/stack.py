@@ -1,9 +1,11 @@
 """Time until the whole stack is ready, time until it is stopped, and the memory that it holds idle.
 
-    python -m bench.stack [--rounds 3] [--idle 3]
+    python -m bench.stack [--rounds 3] [--idle 20]
 
-A stack in a folder and on ports of its own, started and stopped several times; the first round only warms the file
-cache. Memory is PSS summed over every process, the supervisor and what Triton starts included.
+A stack in a folder and on ports of its own, started and stopped several times; the first round warms the file cache and
+brings the schemas up. Memory is PSS summed over every process, the supervisor and what Triton starts included. Much is
+loaded by the first call that needs it: what that costs is the time that a first transcription with speakers takes more
+than the ones after it.
 """
 
 from __future__ import annotations
@@ -16,11 +18,16 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from deploy.local import ports, stack
+import grpc
+
+from deploy.local import demo_talk, ports, stack
 from deploy.local.settings import StackSettings
 from deploy.local.supervisor import Event
+from parley.asr.v1 import asr_pb2, asr_pb2_grpc
 
-READY_BAR, MEMORY_BAR = 8.0, 800.0
+READY_BAR, MEMORY_BAR, FIRST_BAR = 8.0, 800.0, 0.5
+LATER = 4
+"""Calls after the first; each model has an instance for each core, and any of them may be new to it."""
 
 
 class Round(NamedTuple):
@@ -32,12 +39,14 @@ class Round(NamedTuple):
     """Seconds until it was down."""
     memory: dict[str, float]
     """MB of each component when idle, and of the supervisor."""
+    first: float
+    """Seconds that the first transcription with speakers took more than later ones."""
     events: list[Event]
     """What happened when."""
 
 
-def once(folder: Path, idle: float) -> Round:
-    """Starts a stack, lets it idle for so many seconds, and stops it."""
+def once(folder: Path, idle: float, request: asr_pb2.RecognizeRequest) -> Round:
+    """Starts a stack, lets it idle for so many seconds, asks it for something, and stops it."""
     port, admin = ports.free(2)
     settings = StackSettings(state=folder, port=port, admin_port=admin)
     events: list[Event] = []
@@ -49,20 +58,36 @@ def once(folder: Path, idle: float) -> Round:
         status = stack.status(folder)
         memory = {component.name: component.memory / 1e6 for component in status.components}
         memory["supervisor"] = status.memory / 1e6 - sum(memory.values())
+        first, *later = transcriptions(settings, request)
     finally:
         began = time.perf_counter()
         stack.down(folder)
-    return Round(ready, time.perf_counter() - began, memory, events)
+    return Round(ready, time.perf_counter() - began, memory, first - min(later), events)
+
+
+def transcriptions(settings: StackSettings, request: asr_pb2.RecognizeRequest) -> list[float]:
+    """Seconds that each of several transcriptions takes, one after the other, through the gateway."""
+    key = grpc.access_token_call_credentials(settings.key_file.read_text().strip())
+    credentials = grpc.composite_channel_credentials(grpc.local_channel_credentials(), key)
+    taken = []
+    with grpc.secure_channel(f"{settings.host}:{settings.port}", credentials) as channel:
+        grpc.channel_ready_future(channel).result(timeout=10)
+        for _ in range(1 + LATER):
+            began = time.perf_counter()
+            asr_pb2_grpc.SpeechRecognitionStub(channel).Recognize(request)
+            taken.append(time.perf_counter() - began)
+    return taken
 
 
 def main() -> int:
     """Measures and prints; returns 1 when a bar was missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3, help="rounds after the first")
-    parser.add_argument("--idle", type=float, default=3.0, help="seconds before memory is read")
+    parser.add_argument("--idle", type=float, default=20.0, help="seconds before memory is read")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
-        rounds = [once(Path(folder), asked.idle) for _ in range(asked.rounds + 1)][1:]
+        request = demo_talk.request(demo_talk.record(Path(folder)))
+        rounds = [once(Path(folder), asked.idle, request) for _ in range(asked.rounds + 1)][1:]
     last = rounds[-1]
     for event in last.events:
         if event.kind == "ready":
@@ -74,7 +99,10 @@ def main() -> int:
     stopped = statistics.median(each.stopped for each in rounds)
     print(f"stack: up to ready {ready:.2f} s (bar {READY_BAR:.0f} s); down {stopped:.2f} s")
     print(f"stack: idle memory {memory:.0f} MB (bar {MEMORY_BAR:.0f} MB)")
-    return 0 if ready <= READY_BAR and memory <= MEMORY_BAR else 1
+    # Whatever else runs on the machine only adds to it.
+    first = min(each.first for each in rounds)
+    print(f"stack: the first transcription with speakers takes {first:.2f} s more (bar {FIRST_BAR:.1f} s)")
+    return 0 if ready <= READY_BAR and memory <= MEMORY_BAR and first <= FIRST_BAR else 1
 
 
 if __name__ == "__main__":

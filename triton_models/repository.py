@@ -39,8 +39,9 @@ def profile(name: str) -> list[str]:
 def present(models: Sequence[str], parameters: Mapping[str, str], *, source: Path = SOURCE) -> list[str]:
     """Those of `models` that can be loaded.
 
-    One that declares a `model_directory` needs the folder of its name in there; one that declares an `environment`
-    needs that virtual environment. What the parameter `optional` names, it can do without.
+    One that declares a `model_directory` needs the folder of its name in there, or the one that its parameter `folder`
+    names; one that declares an `environment` needs that virtual environment. What the parameter `optional` names, it
+    can do without.
 
     Args:
         models: Their names.
@@ -52,7 +53,8 @@ def present(models: Sequence[str], parameters: Mapping[str, str], *, source: Pat
         configured = _configuration(model, source).parameters
         declared = set(configured) - set(configured["optional"].string_value.split(","))
         directory, environment = (parameters.get(name, "") for name in ("model_directory", "environment"))
-        weights = bool(directory) and (Path(directory) / model).is_dir()
+        folder = configured["folder"].string_value if "folder" in configured else model
+        weights = bool(directory) and (Path(directory) / folder).is_dir()
         interpreter = bool(environment) and (Path(environment) / "bin" / "python").exists()
         return (weights or "model_directory" not in declared) and (interpreter or "environment" not in declared)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from services.asr.application import Application
 from services.asr.settings import AsrSettings
+from services.asr.store import MIGRATIONS
+from services.mesh import migrate
 from services.mesh.server import run, serve
 from services.mesh.settings import load
 
@@ -16,4 +18,6 @@ async def main(settings: AsrSettings) -> None:
 
 
 if __name__ == "__main__":
-    run(main(load(AsrSettings)))
+    settings = load(AsrSettings)
+    migrate.beforehand(settings.database_url, MIGRATIONS)
+    run(main(settings))

@@ -12,9 +12,7 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Any, Protocol
 
-import av
 import numpy as np
-from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from services.asr.errors import InvalidAudio
@@ -117,12 +115,18 @@ class Resampler:
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
-        self._inner = None if rate == RATE else av.AudioResampler(format="flt", layout="mono", rate=RATE)
+        self._inner: Any = None
+        if rate != RATE:
+            import av  # here: FFmpeg's libraries, 12 MB, come with the first stream that needs them
+
+            self._inner = av.AudioResampler(format="flt", layout="mono", rate=RATE)
 
     def read(self, samples: Samples) -> Samples:
         """The next samples."""
         if self._inner is None:
             return samples
+        import av  # here: as above
+
         frame: Any = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="flt", layout="mono")
         frame.sample_rate = self._rate
         return _joined(self._inner.resample(frame))
@@ -265,6 +269,8 @@ class PacketDecoder:
     """
 
     def __init__(self, encoding: Encoding, codec: str, header: bytes) -> None:
+        import av  # here: as above
+
         self._encoding = encoding
         self._context: Any = av.CodecContext.create(codec, "r")
         self._context.extradata = header
@@ -274,13 +280,15 @@ class PacketDecoder:
 
     def frames(self, packet: bytes) -> Iterator[Frames]:
         """The frames of a packet. Raises InvalidAudio."""
+        import av  # here: as above
+
         try:
             for frame in self._context.decode(av.Packet(packet)):
                 if self._packed is None:
                     self._packed = av.AudioResampler(format="flt", layout=frame.layout, rate=frame.sample_rate)
                 for packed in self._packed.resample(frame):
                     yield packed.to_ndarray().reshape(-1, len(packed.layout.channels))
-        except (FFmpegError, ValueError, EOFError) as error:
+        except (av.FFmpegError, ValueError, EOFError) as error:
             raise damaged(self._encoding) from error
 
 

@@ -12,9 +12,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import av
 import numpy as np
-from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from services.asr.errors import AudioTooLong, InvalidAudio
@@ -54,10 +52,12 @@ def decode(source: Source, max_seconds: float, *, separate: bool = False) -> Gen
         InvalidAudio: not audio, no audio stream, an unknown codec, nothing that can be decoded, too many channels.
         AudioTooLong: there is more than `max_seconds`; raised when that much has been decoded.
     """
+    import av  # here: FFmpeg's libraries, 12 MB, come with the first recording
+
     try:
         with _opened(source) as file, av.open(file, options=OPTIONS, metadata_errors="ignore") as container:
             yield from _pieces(_converted(_audio(container), separate), max_seconds)
-    except (FFmpegError, ValueError, EOFError) as error:
+    except (av.FFmpegError, ValueError, EOFError) as error:
         raise InvalidAudio(
             "it cannot be read as audio; send a whole recording, e.g. WAV, FLAC, MP3, Ogg, MP4 or WebM"
         ) from error
@@ -65,8 +65,10 @@ def decode(source: Source, max_seconds: float, *, separate: bool = False) -> Gen
 
 def claimed_seconds(source: Source) -> float:
     """The length that the file's header claims; 0 where it claims none, or cannot be read. Headers may lie."""
+    import av  # here: FFmpeg's libraries, 12 MB, come with the first recording
+
     with (
-        contextlib.suppress(FFmpegError, ValueError, EOFError, InvalidAudio),
+        contextlib.suppress(av.FFmpegError, ValueError, EOFError, InvalidAudio),
         _opened(source) as file,
         av.open(file, "r", options=OPTIONS, metadata_errors="ignore") as container,
     ):
@@ -142,11 +144,15 @@ def _clean(frame: Any, channels: int) -> Samples:
 
 
 def _resampler(separate: bool) -> Any:
+    import av  # here: as above
+
     return av.AudioResampler(format="flt", layout=None if separate else "mono", rate=RATE)
 
 
 def _frames(container: Any) -> Iterator[Any]:
     """Decoded frames. Damaged packets are passed over; a file that breaks off ends there."""
+    from av.error import FFmpegError  # here: as above
+
     broken = 0
     packets = container.demux(container.streams.audio[0])
     while broken < BROKEN_PACKETS:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import io
 import re
 
-from docx import Document
-from docx.shared import RGBColor
-
 from services.asr.transcript import Transcript
 
 CONTENT_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 # XML 1.0 has no place for these, not even escaped.
 FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-GREY = RGBColor(0x76, 0x76, 0x76)
+GREY = 0x76, 0x76, 0x76
+"""Red, green and blue of what is not said but added."""
 
 
 def as_docx(transcript: Transcript) -> tuple[str, bytes]:
     """The document's content type and bytes."""
+    from docx import Document  # here: 6 MB that nobody needs before the first such document
+    from docx.shared import RGBColor
+
     document = Document()
     document.core_properties.title = "Transcript"
     document.core_properties.author = ""
@@ -27,7 +28,7 @@ def as_docx(transcript: Transcript) -> tuple[str, bytes]:
         document.add_paragraph(", ".join(names.values()))
     for start, speaker, text in turns(transcript):
         paragraph = document.add_paragraph()
-        paragraph.add_run(f"{_clock(start)}  ").font.color.rgb = GREY
+        paragraph.add_run(f"{_clock(start)}  ").font.color.rgb = RGBColor(*GREY)
         if speaker:
             paragraph.add_run(f"{names.get(speaker, _clean(speaker))}: ").bold = True
         paragraph.add_run(_clean(text))

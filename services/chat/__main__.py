@@ -6,6 +6,8 @@ import gc
 
 from services.chat.application import Application
 from services.chat.settings import ChatSettings
+from services.chat.store import MIGRATIONS
+from services.mesh import migrate
 from services.mesh.server import run, serve
 from services.mesh.settings import load
 
@@ -21,4 +23,6 @@ async def main(settings: ChatSettings) -> None:
 
 
 if __name__ == "__main__":
-    run(main(load(ChatSettings)))
+    settings = load(ChatSettings)
+    migrate.beforehand(settings.database_url, MIGRATIONS)
+    run(main(settings))

@@ -6,6 +6,8 @@ import gc
 
 from services.identity.application import Application
 from services.identity.settings import IdentitySettings
+from services.identity.tables import MIGRATIONS
+from services.mesh import migrate
 from services.mesh.server import run, serve
 from services.mesh.settings import load
 
@@ -21,4 +23,6 @@ async def main(settings: IdentitySettings) -> None:
 
 
 if __name__ == "__main__":
-    run(main(load(IdentitySettings)))
+    settings = load(IdentitySettings)
+    migrate.beforehand(settings.database_url, MIGRATIONS)
+    run(main(settings))

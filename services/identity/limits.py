@@ -8,20 +8,19 @@ secrets. `limits` (https://limits.readthedocs.io) reads the limits and counts in
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from limits import RateLimitItem, parse
-from limits.aio.storage import RedisStorage
-from redis.asyncio import ConnectionPool
-from redis.exceptions import RedisError
 
 from services.identity.errors import LimitReached
 from services.mesh import telemetry
+
+if TYPE_CHECKING:
+    from services.identity.redis_counters import RedisCounters
 
 log = telemetry.get_logger(__name__)
 
@@ -33,8 +32,6 @@ UNITS = {
     "sql": "rows",
 }
 """What a service counts; a call to it is refused while that is used up."""
-REDIS_SECONDS = 0.25
-"""How long Redis may take to answer."""
 AWAY_SECONDS = 1.0
 """After how long a Redis that did not answer is asked again."""
 
@@ -82,31 +79,30 @@ class Counters:
 
     def __init__(self, url: str) -> None:
         self._memory = MemoryCounters()
-        self._pool = (
-            ConnectionPool.from_url(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
-            if url
-            else None
-        )
-        # Typed for plain options only; it takes a pool, which can be closed.
-        pool: Any = self._pool
-        self._redis = RedisStorage(f"async+{url}", implementation="redispy", connection_pool=pool) if pool else None
+        self._redis = _redis(url) if url else None
         self._away_until = 0.0
 
     async def add(self, key: str, expiry: int, amount: int) -> int:
         """Adds to a counter and gives it; an amount of 0 only looks."""
         if self._redis is not None and time.monotonic() > self._away_until:
             try:
-                async with asyncio.timeout(2 * REDIS_SECONDS):
-                    return await (self._redis.incr(key, expiry, amount) if amount else self._redis.get(key))
-            except (RedisError, OSError) as error:
+                return await self._redis.add(key, expiry, amount)
+            except OSError as error:
                 self._away_until = time.monotonic() + AWAY_SECONDS
-                log.warning("redis is away: limits are counted in this process", fault=type(error).__name__)
+                log.warning("redis is away: limits are counted in this process", fault=str(error))
         return await (self._memory.incr(key, expiry, amount) if amount else self._memory.get(key))
 
     async def close(self) -> None:
         """Closes the connections."""
-        if self._pool is not None:
-            await self._pool.aclose()
+        if self._redis is not None:
+            await self._redis.close()
+
+
+def _redis(url: str) -> RedisCounters:
+    """Counters in a Redis."""
+    from services.identity.redis_counters import RedisCounters  # here: without Redis its client is 8 MB for nothing
+
+    return RedisCounters(url)
 
 
 class Limits:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from services.image.application import Application
 from services.image.settings import ImageSettings
+from services.image.store import MIGRATIONS
+from services.mesh import migrate
 from services.mesh.server import run, serve
 from services.mesh.settings import load
 
@@ -16,4 +18,6 @@ async def main(settings: ImageSettings) -> None:
 
 
 if __name__ == "__main__":
-    run(main(load(ImageSettings)))
+    settings = load(ImageSettings)
+    migrate.beforehand(settings.database_url, MIGRATIONS)
+    run(main(settings))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import cv2
 import numpy as np
 
 from services.image.pictures import Pixels
@@ -17,6 +16,8 @@ CHANGE = 40
 
 def canny(image: Pixels) -> Pixels:
     """Thin edges (Canny 1986, OpenCV's), for the common ControlNets."""
+    import cv2  # here: 12 MB, for this kind of picture alone
+
     return _white(cv2.Canny(np.ascontiguousarray(image), LOW, HIGH) > 0)
 
 

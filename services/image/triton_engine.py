@@ -19,10 +19,20 @@ from services.mesh.triton import Array, Tensor, Triton
 
 DIFFUSION, UPSCALER, RESTORER = "diffusion", "upscaler", "face_restorer"
 """The models by their names on Triton."""
-ABSENT = (
+_TORCH = (
     "The model server has no {} model loaded. It needs the environment of the torch models: `make image-models` makes "
     "it, and the next `parley up` finds it; docs/image.md says more."
 )
+ABSENT = {
+    DIFFUSION: _TORCH.format(DIFFUSION),
+    UPSCALER: _TORCH.format(UPSCALER),
+    RESTORER: (
+        "The model server has no face restorer. Put a network for aligned faces in ONNX's format, such as GFPGAN, "
+        "CodeFormer or RestoreFormer++, into the folder face_restorers/ of a model directory, and name that to "
+        "`parley up --model-directory`; docs/image.md says more."
+    ),
+}
+"""What to say where a model is not loaded."""
 LANCZOS = Upscaler("Lanczos")
 LIST_SECONDS = 10.0
 """How long the model server may take to say what it has."""
@@ -91,14 +101,14 @@ class TritonEngine:
                 async for answer in answers:
                     yield answer
         except NotFound as error:
-            raise Unavailable(ABSENT.format(DIFFUSION), retry_after=None) from error
+            raise Unavailable(ABSENT[DIFFUSION], retry_after=None) from error
 
     async def _image(self, model: str, inputs: Mapping[str, Tensor], field: str) -> Pixels:
         """The picture that a model makes; what it says of `name` is about `field`."""
         try:
             return (await self._triton.infer(model, inputs))["image"]
         except NotFound as error:
-            raise Unsupported(ABSENT.format(model)) from error
+            raise Unsupported(ABSENT[model]) from error
         except InvalidArgument as error:
             rename(error, {"name": field})
             raise

@@ -15,22 +15,18 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from services.mesh import schema_versions, storage_metrics, telemetry, tenancy
+from services.mesh import revisions, schema_versions, storage_metrics, telemetry, tenancy
 from services.mesh.errors import StorageUnavailable
 
 T = TypeVar("T")
 
 log = telemetry.get_logger(__name__)
 
-ENVIRONMENT = pathlib.Path(__file__).parent / "migrations_env"
 # How long a writer waits for SQLite's lock before it gives up, in seconds.
 LOCK_SECONDS = 5
 THREADS = 8
@@ -117,29 +113,44 @@ class Database:
     async def migrate(self) -> None:
         """Brings the schema up to the newest revision. Several processes may do so at once: one does, the others wait.
 
-        A schema that a newer version brought further stays as it is: see services/mesh/schema_versions.py.
+        A schema that a newer version brought further stays as it is: see services/mesh/schema_versions.py. Alembic is
+        loaded only where something is to be done; services/mesh/migrate.py does that in a process of its own.
 
         Raises:
             StorageUnavailable: The storage cannot be reached or written, or lacks what this version needs.
         """
         await asyncio.get_running_loop().run_in_executor(self._threads, self._migrate)
 
+    async def is_behind(self) -> bool:
+        """Whether `migrate` would have something to do. Raises StorageUnavailable where it would."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._is_behind)
+
     def _migrate(self) -> None:
-        config = Config()
-        config.set_main_option("script_location", str(ENVIRONMENT))
-        config.set_main_option("version_locations", str(self._migrations / "versions"))
-        config.set_main_option("path_separator", "newline")
-        with storage_faults(), tenancy.unwatched(self._engine.connect()) as connection, connection.begin():
+        known = revisions.read(self._migrations)
+        with self._schema() as connection:
+            if schema_versions.complete(connection, known):
+                return
             if not self._sqlite:
                 # SQLite's transaction already holds the file's one write lock.
                 connection.execute(text("SELECT pg_advisory_xact_lock(7270000)"))
-            config.attributes["connection"] = connection
-            script = ScriptDirectory.from_config(config)
-            if revision := schema_versions.newer(connection, script):
+            if revision := schema_versions.newer(connection, known):
                 log.warning("a newer version's schema, which this one works on", revision=revision)
                 return
-            command.upgrade(config, "head")
-            schema_versions.record(connection, script)
+            from services.mesh import alembic_upgrade  # here: only who migrates needs Alembic
+
+            alembic_upgrade.upgrade(connection, self._migrations)
+            schema_versions.record(connection, known)
+
+    def _is_behind(self) -> bool:
+        known = revisions.read(self._migrations)
+        with self._schema() as connection:
+            return not schema_versions.complete(connection, known) and not schema_versions.newer(connection, known)
+
+    @contextlib.contextmanager
+    def _schema(self) -> Iterator[Connection]:
+        """A transaction on the schema itself, whoever the rows belong to. Raises StorageUnavailable."""
+        with storage_faults(), tenancy.unwatched(self._engine.connect()) as connection, connection.begin():
+            yield connection
 
     async def ping(self) -> None:
         """Returns when the database answers. Raises StorageUnavailable otherwise."""

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from triton_models.shared import packages
 from triton_models.shared.diarization import mel
-from triton_models.shared.diarization.voice import REMEDY, Voices
+from triton_models.shared.diarization.voice import Voices
 from triton_models.shared.errors import CancelledError
+from triton_models.shared.weights import REMEDY
 
 MEL = [0.10518905, 0.35905242, 0.08189780, 0.08711893, 0.02527711, 0.03760367]
 EMBEDDING = {

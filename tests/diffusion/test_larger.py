@@ -206,7 +206,8 @@ async def test_a_restorer_that_does_not_work_is_named(client: Triton, name: str)
 
 
 async def test_without_networks_it_is_said_how_to_add_them(tmp_path: Path) -> None:
-    triton = RealTriton(["upscaler", "face_restorer"], tmp_path, {"environment": str(tmp_path)})
+    parameters = {"environment": str(tmp_path), "model_directory": str(tmp_path)}
+    triton = RealTriton(["upscaler", "face_restorer"], tmp_path, parameters)
     triton.start()
     client = Triton(triton.target)
     try:

@@ -51,10 +51,16 @@ def test_a_model_with_an_environment_needs_that_too(tmp_path: Path) -> None:
 def test_what_a_model_can_do_without_need_not_be_there(tmp_path: Path) -> None:
     names = ["diffusion", "upscaler", "face_restorer"]
     assert set(names) <= set(profile("embedded"))
-    assert present(names, {}) == ["upscaler", "face_restorer"]
+    assert present(names, {}) == ["upscaler"]
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "python").touch()
-    assert present(names, {"environment": str(tmp_path)}) == names
+    assert present(names, {"environment": str(tmp_path)}) == ["diffusion", "upscaler"]
+
+
+def test_a_model_whose_files_may_come_later_needs_a_model_directory(tmp_path: Path) -> None:
+    assert present(["face_restorer"], {}) == []
+    assert present(["face_restorer"], {"model_directory": str(tmp_path / "absent")}) == []
+    assert present(["face_restorer"], {"model_directory": str(tmp_path)}) == ["face_restorer"]
 
 
 async def test_a_stretch_gives_words_with_times_and_the_language(whisper: Triton) -> None:

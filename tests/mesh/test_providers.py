@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from pydantic_settings import SettingsConfigDict
 
 from services.mesh import provider_errors, settings
+from services.mesh.provider import retry_after
 from services.mesh.provider_settings import ProviderSettings, ProvidersSettings
-from services.mesh.providers import Providers, UpstreamRequest, retry_after
+from services.mesh.providers import Providers, UpstreamRequest
 from services.mesh.sse import EventParser, EventTooLong
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from triton_models.shared import packages
+from triton_models.shared import weights
 from triton_models.shared.errors import CancelledError
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 WINDOW = 512  # samples at 16 kHz that the network judges at a time
 CONTEXT = 64  # samples before the window that it sees besides
@@ -25,8 +28,7 @@ class Silero:
     """
 
     def __init__(self) -> None:
-        weights = packages.file("faster_whisper", "assets/silero_vad_v6.onnx")
-        self._session = session(str(weights))
+        self._session = session(str(weights.silero()))
 
     def probabilities(
         self,
@@ -71,6 +73,8 @@ def session(model: str | bytes) -> onnxruntime.InferenceSession:
     Args:
         model: A file's path, or the ONNX model itself.
     """
+    import onnxruntime  # here: 25 MB that a stub whom nobody has asked yet does without
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

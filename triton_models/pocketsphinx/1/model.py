@@ -16,7 +16,7 @@ class TritonPythonModel:
     """Answers with the words of one stretch of speech. The `language` input is not looked at: it knows one."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
-        """Loads what every request needs; the rest comes with the first request that needs it."""
+        """Leaves decoders to the first requests that need them."""
         orphan.end_with_triton()
         del args
         self._recognisers = Recognisers()

@@ -16,7 +16,7 @@ class TritonPythonModel:
     """Answers each piece of a stretch of speech with the words so far."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
-        """Loads what every sequence needs; decoders come with the first that need them."""
+        """Leaves decoders to the first sequences that need them."""
         orphan.end_with_triton()
         del args
         self._sessions = Sessions()

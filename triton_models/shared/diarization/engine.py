@@ -5,6 +5,7 @@ All numbers that were tuned were chosen on AMI excerpts and simulated conversati
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -59,8 +60,12 @@ class Diarizer:
     """The engine. It keeps nothing from call to call. Raises FileNotFoundError where weights are not installed."""
 
     def __init__(self) -> None:
-        self._silero = Silero()
         self._voices = Voices()
+
+    @functools.cached_property
+    def _silero(self) -> Silero:
+        """Says where speech is, to callers who do not say it themselves."""
+        return Silero()
 
     def diarize(
         self,

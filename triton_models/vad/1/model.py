@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
-from triton_models.shared import orphan, tensors
+from triton_models.shared import orphan, tensors, weights
 from triton_models.shared.silero import WINDOW, Silero
 
 
@@ -13,10 +14,15 @@ class TritonPythonModel:
     """Answers with one probability for each window, and the state for the audio that follows."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
-        """Loads the network. Raises FileNotFoundError where faster-whisper is not installed."""
+        """Leaves loading to the first request. Raises FileNotFoundError where faster-whisper is not installed."""
         orphan.end_with_triton()
         del args
-        self._silero = Silero()
+        weights.silero()
+
+    @functools.cached_property
+    def _silero(self) -> Silero:
+        """The network; some hundredths of a second when it is asked for first."""
+        return Silero()
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answers a batch of requests, one by one."""
