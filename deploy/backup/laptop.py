@@ -16,12 +16,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-
 from deploy.backup import archive, encryption
 from deploy.backup.errors import BackupError
 from deploy.local import state as stack_state
+from services.mesh import revisions
 
 KEPT = ("key", "secrets", "data", "databases", "uploads", "recordings", "pictures")
 """What is backed up. Certificates, logs and what runs are made anew."""
@@ -213,14 +211,7 @@ def _check(fresh: Path, manifest: archive.Manifest) -> None:
 
 def _known_revisions(service: str) -> set[str]:
     """The schema revisions that this version has for a service."""
-    versions = ROOT / "services" / service / "migrations" / "versions"
-    if not versions.is_dir():
-        return set()
-    config = Config()
-    config.set_main_option("script_location", str(ROOT / "services" / "mesh" / "migrations_env"))
-    config.set_main_option("version_locations", str(versions))
-    config.set_main_option("path_separator", "newline")
-    return {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    return {revision.name for revision in revisions.read(ROOT / "services" / service / "migrations")}
 
 
 def _exchange(fresh: Path, state: Path) -> Path | None:
