@@ -205,7 +205,11 @@ async def test_without_a_key_there_are_no_links(brush: Brush, tmp_path: Path) ->
         assert not (await easel.stub.GetImage(pb2.GetImageRequest(name=image.name), metadata=ANN)).image.link
 
 
-@pytest.mark.parametrize("wrong", ["short", f"{KEY},short", "ữ" * 43, base64.urlsafe_b64encode(bytes(16)).decode()])
+@pytest.mark.parametrize(
+    "wrong",
+    ["short", f"{KEY},short", "ữ" * 43, base64.urlsafe_b64encode(bytes(16)).decode()],
+    ids=["short", "short behind a good one", "not ASCII", "16 bytes"],
+)
 def test_a_key_that_is_none_is_refused(wrong: str) -> None:
     with pytest.raises(ValidationError, match="32 random bytes in urlsafe base64") as caught:
         ImageSettings(link_key=wrong)  # type: ignore[arg-type]  # pydantic takes a str

@@ -11,7 +11,7 @@ from services.mesh.sealing import Seal
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 
 
-@pytest.mark.parametrize("keys", ["", OLD, f"{NEW}, {OLD}"])
+@pytest.mark.parametrize("keys", ["", OLD, f"{NEW}, {OLD}"], ids=["none", "one", "two"])
 @pytest.mark.parametrize("text", ["", "postgresql://a:b@c/d", "mật khẩu: ừ"])
 def test_a_text_comes_back(keys: str, text: str) -> None:
     stored = Seal(keys).seal(text)
@@ -19,7 +19,7 @@ def test_a_text_comes_back(keys: str, text: str) -> None:
     assert not keys or not text or text not in stored
 
 
-@pytest.mark.parametrize("keys", ["", NEW])
+@pytest.mark.parametrize("keys", ["", NEW], ids=["none", "another"])
 def test_another_key_says_what_it_is_told_to_say(keys: str) -> None:
     with pytest.raises(FailedPrecondition, match="set the key again") as caught:
         Seal(keys).open(Seal(OLD).seal("x"), "set the key again", {"resource": "databases/shop"})
