@@ -102,6 +102,7 @@ def one_of(*values: str) -> dict[str, Any]:
 RULES: list[tuple[str, dict[str, Any]]] = [
     (r"^cloud$", one_of("none", "aks", "eks", "gke")),
     (r"autoscaling\.engine$", one_of("none", "hpa", "keda")),
+    (r"loadBalancing$", one_of("round_robin", "proxy")),
     (r"^gateway\.mode$", one_of("builtin", "gatewayapi", "none")),
     (r"^triton\.profile$", one_of("embedded", "gpu")),
     (r"^modelCache\.mode$", one_of("pvc", "imageVolume", "download", "emptyDir")),

@@ -15,16 +15,25 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from deploy.docker import build
-from tests.conftest import missing
 
 TOOLS = ("debootstrap", "buildah", "podman", "runc")
 DEBIAN = "localhost/debian"
 DISTROLESS = "localhost/distroless"
+SERVICE = "identity"
+"""The service whose image is built: the one with the fewest packages."""
+BUILDS: Mapping[str, Mapping[str, str]] = {
+    # On Debian, without a shell in the end, as the Dockerfile's defaults are.
+    SERVICE: {"BUILD_IMAGE": DEBIAN, "BASE_IMAGE": DISTROLESS},
+    # PostgreSQL's programs are Debian's.
+    "backup": {"BUILD_IMAGE": DEBIAN, "BASE_IMAGE": DEBIAN, "PACKAGES": "python3 postgresql-client"},
+}
+"""What is built, with its build arguments."""
 # What Debian's Python needs to run, and whatever is linked against C and C++: no sh, apt, dpkg or perl.
 PACKAGES = frozenset(
     (
@@ -35,9 +44,18 @@ PACKAGES = frozenset(
     )
 )
 
+LATER = ("nice", "-n", "5")
+"""Before what tests that run meanwhile go before."""
+ROOM = 2 << 30
+"""Bytes that builds and their store take, at most."""
+# What nobody reads in a container that only tests look at: packages as they came, manuals, other languages.
+UNREAD = ("var/cache/apt/archives", "usr/share/doc", "usr/share/man", "usr/share/locale")
+
 
 class ContainerEngine:
     """Builds and runs images; everything that it makes is in one folder.
+
+    What it has to know of the process it learns at once: it also works in a thread beside tests that change that.
 
     Args:
         folder: A short path: Podman takes no more than 50 characters for what runs.
@@ -46,8 +64,9 @@ class ContainerEngine:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         (folder / "tmp").mkdir()
-        # Caches of builds, too, go where they are removed.
-        self._environment = {**os.environ, "TMPDIR": str(folder / "tmp")}
+        # Caches of builds, too, go where they are removed. What is lost with the machine need not be written out.
+        self._environment = {**os.environ, "TMPDIR": str(folder / "tmp"), "DPKG_FORCE": "unsafe-io"}
+        self._pip = pip_configuration(folder / "pip.conf")
         store = ["--root", str(folder / "store"), "--runroot", str(folder / "run")]
         # A folder that is an overlay itself, as in a container, takes no second one.
         overlay = [*store, "--storage-driver", "overlay"]
@@ -66,7 +85,9 @@ class ContainerEngine:
 
     def call(self, *command: str) -> str:
         """Runs a command to its end. Raises AssertionError with what it said when it fails."""
-        done = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=self.folder, env=self._environment, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
         return done.stdout
 
@@ -75,8 +96,12 @@ class ContainerEngine:
         suite = re.search(r"^ARG BUILD_IMAGE=\S+:(\w+)", build.dockerfile("chat").read_text(), re.MULTILINE)
         assert suite is not None
         root = self.folder / "debian"
-        self.call("debootstrap", "--variant=minbase", "--include=ca-certificates,python3", suite.group(1), str(root))
+        self.call(
+            *LATER, "debootstrap", "--variant=minbase", "--include=ca-certificates,python3", suite.group(1), str(root)
+        )
         self._import(distroless(root, self.folder / "distroless"), DISTROLESS)
+        for unread in UNREAD:
+            shutil.rmtree(root / unread)
         self._import(root, DEBIAN)
 
     def _import(self, root: Path, name: str) -> None:
@@ -88,12 +113,13 @@ class ContainerEngine:
 
     def build(self, image: str, **arguments: str) -> str:
         """Builds one of deploy.docker.build's images with these build arguments, and says its name."""
-        config, volumes = pip_configuration(self.folder / "pip.conf")
+        config, volumes = self._pip
         extra = ["--isolation", "chroot", *self.store]
         extra += [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
         extra += [word for path in volumes for word in ("--volume", f"{path}:{path}:ro")]
         self.call(
-            *build.command(image, using="buildah", registry="localhost", tag="test", pip_config=config, extra=extra)
+            *LATER,
+            *build.command(image, using="buildah", registry="localhost", tag="test", pip_config=config, extra=extra),
         )
         return f"localhost/parley/{image}:test"
 
@@ -139,6 +165,14 @@ class ContainerEngine:
     def signal(self, name: str, signal: str) -> None:
         """Sends a running container a signal."""
         self.call(*self.podman, "kill", "--signal", signal, name)
+
+    def remove(self) -> None:
+        """Removes everything; does nothing the second time."""
+        # The store is mounted onto itself.
+        for line in sorted(Path("/proc/self/mounts").read_text().splitlines(), reverse=True):
+            if (place := line.split()[1]).startswith(f"{self.folder}/"):
+                subprocess.run(["umount", "--lazy", place], check=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def distroless(root: Path, into: Path) -> Path:
@@ -193,22 +227,54 @@ def pip_configuration(into: Path) -> tuple[Path, list[str]]:
     return into, sorted(volumes)
 
 
-@contextlib.contextmanager
-def container_engine() -> Iterator[ContainerEngine]:
-    """An engine with its bases; removes everything at the end. Skips where a tool or root is missing."""
-    absent = [tool for tool in TOOLS if not shutil.which(tool)]
-    if absent:
-        missing(f"{', '.join(absent)} (apt-get install {' '.join(TOOLS)})")
-    if os.geteuid() != 0:
-        missing("root, which debootstrap needs,")
-    folder = Path(tempfile.mkdtemp(prefix="parley-images-"))
-    try:
-        engine = ContainerEngine(folder)
-        engine.make_bases()
-        yield engine
-    finally:
-        # The store is mounted onto itself.
-        for line in sorted(Path("/proc/self/mounts").read_text().splitlines(), reverse=True):
-            if (place := line.split()[1]).startswith(f"{folder}/"):
-                subprocess.run(["umount", "--lazy", place], check=False)
-        shutil.rmtree(folder, ignore_errors=True)
+class Images:
+    """Images that are built in the background, one after another, while other tests run.
+
+    Args:
+        engine: Builds them.
+    """
+
+    def __init__(self, engine: ContainerEngine) -> None:
+        self._engine = engine
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="images")
+        self._bases = self._worker.submit(engine.make_bases)
+        self._images = {image: self._worker.submit(self._build, image) for image in BUILDS}
+
+    def _build(self, image: str) -> str:
+        self._bases.result()
+        return self._engine.build(image, **BUILDS[image])
+
+    def engine(self) -> ContainerEngine:
+        """The engine, once its bases are there. Raises AssertionError with what went wrong with them."""
+        self._bases.result()
+        return self._engine
+
+    def image(self, image: str) -> str:
+        """The name of one of BUILDS, once it is built. Raises AssertionError with what went wrong."""
+        return self._images[image].result()
+
+    def close(self) -> None:
+        """Ends with the build that is under way, and removes everything."""
+        self._worker.shutdown(cancel_futures=True)
+        self._engine.remove()
+
+
+def absent() -> str:
+    """What is missing for builds; empty where nothing is."""
+    tools = [tool for tool in TOOLS if not shutil.which(tool)]
+    if tools:
+        return f"{', '.join(tools)} (apt-get install {' '.join(TOOLS)})"
+    return "" if os.geteuid() == 0 else "root, which debootstrap needs,"
+
+
+def roomy(memory: Path = Path("/dev/shm")) -> Path | None:  # noqa: S108 -- what is made there has a random name
+    """A folder that no disk has, where there is memory for it. None: the usual one for temporary files."""
+    if not memory.is_dir() or shutil.disk_usage(memory).free < 2 * ROOM:
+        return None
+    (available,) = re.findall(r"^MemAvailable: +(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    return memory if int(available) * 1024 > 4 * ROOM else None
+
+
+def building() -> Images:
+    """The images of BUILDS, begun."""
+    return Images(ContainerEngine(Path(tempfile.mkdtemp(prefix="parley-images-", dir=roomy()))))

@@ -23,6 +23,7 @@ from tests.deploy.rendering import environment, one, pod, rendered
 FILE = build.HERE / "compose.yaml"
 COMPOSE: dict[str, Any] = yaml.safe_load(FILE.read_text())
 CONTAINERS: dict[str, dict[str, Any]] = COMPOSE["services"]
+CLOSED = "PARLEY_SQL_CLOSED_HOSTS"
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +64,14 @@ def test_a_service_is_told_what_the_chart_tells_it(service: str) -> None:
     said = {
         name: re.sub(r"^parley-(triton|\w+?)(-embedded)?-headless:", r"\1:", value) for name, value in chart.items()
     }
-    ours = CONTAINERS[service]["environment"]
+    ours = dict(CONTAINERS[service]["environment"])
+    assert (ours.pop(CLOSED, None) is None) == (said.pop(CLOSED, None) is None)
     besides = {"PARLEY_IMAGE_PUBLIC_URL", "PARLEY_IDENTITY_ISSUER", "PARLEY_IDENTITY_ADMIN_KEY_FILE"}
     assert {name: value for name, value in ours.items() if name not in besides} == said
+
+
+def test_no_database_of_anybodys_is_one_of_the_containers() -> None:
+    assert set(CONTAINERS["sql"]["environment"][CLOSED].split(",")) == set(CONTAINERS)
 
 
 @pytest.mark.parametrize("service", build.SERVICES)

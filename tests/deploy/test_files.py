@@ -337,6 +337,7 @@ def test_the_releases_test_names_who_is_not_ready(monkeypatch: pytest.MonkeyPatc
 def test_weights_come_from_where_the_values_say(mode: str) -> None:
     source = {"name": "whisper", "url": "s3://models/whisper"}
     cache = {"mode": mode, "imageVolume": {"reference": "r.example.com/w:1"}, "download": {"sources": [source]}}
+    cache |= {"emptyDir": {"sizeLimit": "4Gi"}}
     objects = rendered({"triton": {"profile": "gpu"}, "modelCache": cache})
     spec = pod(one(objects, "Deployment", "parley-triton-speech"))
     (volume,) = [item for item in spec["volumes"] if item["name"] == "models"]

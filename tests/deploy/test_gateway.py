@@ -32,9 +32,14 @@ def data(values: Values) -> dict[str, str]:
     return found
 
 
+def load(text: str) -> Any:
+    """What a file of Envoy's says, by libyaml, since it is long."""
+    return yaml.load(text, yaml.CSafeLoader)
+
+
 def clusters(values: Values) -> dict[str, dict[str, Any]]:
     """Envoy's clusters by name."""
-    items = {item["name"]: item for item in yaml.safe_load(data(values)["clusters.yaml"])["resources"]}
+    items = {item["name"]: item for item in load(data(values)["clusters.yaml"])["resources"]}
     # Envoy's own way to itself: the same everywhere. The collector: tests/deploy/test_monitoring_traces.py.
     del items["jwks"], items["tracing"]
     return items
@@ -62,11 +67,11 @@ def envoy() -> str:
 def test_envoy_takes_the_configuration(case: str, tmp_path: Path) -> None:
     """`validate` reads what the bootstrap holds; the clusters are put in there, since they would be fetched later."""
     place = folder(tmp_path / "envoy", CASES[case])
-    bootstrap = yaml.safe_load((place / "cluster" / "bootstrap.yaml").read_text())
-    listener = yaml.safe_load((place / "listener.yaml").read_text())["resources"]
+    bootstrap = load((place / "cluster" / "bootstrap.yaml").read_text())
+    listener = load((place / "listener.yaml").read_text())["resources"]
     for item in (*clusters(CASES[case]).values(), *listener):
         del item["@type"]
-    found = yaml.safe_load((place / "cluster" / "clusters.yaml").read_text())["resources"]
+    found = load((place / "cluster" / "clusters.yaml").read_text())["resources"]
     for item in found:
         del item["@type"]
         # Certificates that a secret's file names are read at once.
@@ -89,7 +94,7 @@ def test_only_addresses_differ_from_a_laptops_clusters() -> None:
     """Timeouts, limits, health checks: what the gateway's own file says holds here too."""
     original = {
         item["name"]: item
-        for item in yaml.safe_load((ROOT / "gateway" / "clusters.yaml").read_text())["resources"]
+        for item in load((ROOT / "gateway" / "clusters.yaml").read_text())["resources"]
         if item["name"] in CLUSTERS
     }
     ours = clusters({})
@@ -135,7 +140,7 @@ def test_with_tls_the_gateway_shows_a_certificate_and_checks_the_name(name: str)
     assert matchers == [{"san_type": "DNS", "matcher": {"exact": host}}]
     assert common["tls_certificate_sds_secret_configs"][0]["name"] == "client"
     for file, kind in (("client", "tls_certificate"), ("authority", "validation_context")):
-        (secret,) = yaml.safe_load(data({"mtls": {"enabled": True}})[f"{file}.yaml"])["resources"]
+        (secret,) = load(data({"mtls": {"enabled": True}})[f"{file}.yaml"])["resources"]
         assert secret["name"] == file
         assert secret[kind]["watched_directory"] == {"path": "/run/tls"}
 
@@ -150,7 +155,7 @@ def test_the_edge_is_what_a_laptops_settings_would_make_it() -> None:
         "issuer": "https://parley.example.com",
     }
     found = data({"gateway": {"edge": edge}})
-    (secret,) = yaml.safe_load(found["edge.yaml"])["resources"]
+    (secret,) = load(found["edge.yaml"])["resources"]
     assert secret["tls_certificate"]["watched_directory"] == {"path": "/run/edge"}
     settings = GatewaySettings(
         cors_origins=("https://chat.example.com",),
@@ -163,9 +168,7 @@ def test_the_edge_is_what_a_laptops_settings_would_make_it() -> None:
     # Of a laptop's settings only the place of the certificate differs, which there has to be a file.
     object.__setattr__(settings, "tls_certificate_file", Path("cert.pem"))
     expected = config.configured((ROOT / "gateway" / "listener.yaml").read_text(), security.listener(settings))
-    assert yaml.safe_load(found["listener.yaml"]) == yaml.safe_load(
-        expected.replace("./edge.yaml", "/etc/parley/cluster/edge.yaml")
-    )
+    assert load(found["listener.yaml"]) == load(expected.replace("./edge.yaml", "/etc/parley/cluster/edge.yaml"))
     assert "path: /etc/parley/cluster/listener.yaml" in found["bootstrap.yaml"]
     assert "max_active_downstream_connections: 500" in found["bootstrap.yaml"]
     mounts = pod(one(rendered({"gateway": {"edge": edge}}), "Deployment", "parley-gateway"))
@@ -176,7 +179,7 @@ def test_the_edge_is_what_a_laptops_settings_would_make_it() -> None:
 def test_connections_are_counted_by_address_but_behind_a_proxy(hops: int, given: int, most: str) -> None:
     # An issuer has the listener written into the chart's ConfigMap in every case.
     edge = {"trustedHops": hops, "maxConnectionsPerAddress": given, "issuer": "https://parley.example.com"}
-    (listener, _jwks) = yaml.safe_load(data({"gateway": {"edge": edge}})["listener.yaml"])["resources"]
+    (listener, _jwks) = load(data({"gateway": {"edge": edge}})["listener.yaml"])["resources"]
     counting = listener["filter_chains"][0]["filters"][0]["typed_config"]["config"]
     assert counting["configuration"]["value"] == most
 
@@ -187,7 +190,7 @@ def test_without_values_for_it_the_images_listener_is_used() -> None:
 
 
 def test_the_admin_interface_stays_on_loopback() -> None:
-    bootstrap = yaml.safe_load(data({})["bootstrap.yaml"])
+    bootstrap = load(data({})["bootstrap.yaml"])
     assert bootstrap["admin"]["address"]["socket_address"]["address"] == "127.0.0.1"
     (listener,) = bootstrap["static_resources"]["listeners"]
     (filter_,) = listener["filter_chains"][0]["filters"]
@@ -196,7 +199,7 @@ def test_the_admin_interface_stays_on_loopback() -> None:
 
 
 def test_envoys_heap_fits_its_memory() -> None:
-    bootstrap = yaml.safe_load(data({})["bootstrap.yaml"])
+    bootstrap = load(data({})["bootstrap.yaml"])
     (heap,) = [m for m in bootstrap["overload_manager"]["resource_monitors"] if m["name"].endswith("fixed_heap")]
     limit = pod(one(rendered(), "Deployment", "parley-gateway"))["containers"][0]["resources"]["limits"]["memory"]
     assert limit == "1536Mi"

@@ -1,10 +1,12 @@
 """Real builds: the images of a service and of the gateway, with Buildah, run with Podman as the chart's pods are run.
 
-Needs root, debootstrap and the registries that are configured on this machine; no registry of images.
+Needs root, debootstrap and the registries that are configured on this machine; no registry of images. The builds begin
+with the folder's first test (conftest.py); what is here comes last.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -21,12 +23,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from deploy.docker import build
 from gateway import config
-from tests.conftest import free_port
-from tests.deploy.container_engine import DEBIAN, DISTROLESS, ContainerEngine, container_engine
+from tests.conftest import free_port, missing
+from tests.deploy.container_engine import DEBIAN, DISTROLESS, SERVICE, ContainerEngine, Images, absent
 from tests.deploy.rendering import CHART, one, pod, rendered
 from tests.deploy.test_compose import COMPOSE
 
-SERVICE = "identity"
 LOOK = """
 import importlib.metadata, json, os, pathlib, shutil, sys
 application = pathlib.Path("/opt/parley/application")
@@ -55,16 +56,19 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[ContainerEngine]:
-    """Buildah and Podman with Debian's base, and one like the distroless one."""
-    with container_engine() as made:
-        yield made
+def engine(images: Images | None) -> Iterator[ContainerEngine]:
+    """Buildah and Podman with Debian's base, and one like the distroless one. Skips where a tool or root is missing."""
+    if images is None:
+        missing(absent())
+    assert images is not None
+    with contextlib.closing(images):
+        yield images.engine()
 
 
 @pytest.fixture(scope="module")
-def service(engine: ContainerEngine) -> str:
-    """The image of a service: built on Debian, without a shell in the end, as the Dockerfile's defaults are."""
-    return engine.build(SERVICE, BUILD_IMAGE=DEBIAN, BASE_IMAGE=DISTROLESS)
+def service(engine: ContainerEngine, images: Images) -> str:
+    """The image of a service."""
+    return images.image(SERVICE)
 
 
 @pytest.fixture(scope="module")
@@ -161,10 +165,10 @@ def test_the_charts_migration_job_runs_in_it(engine: ContainerEngine, service: s
 
 
 def test_the_backups_image_makes_dumps_and_restores_them(
-    engine: ContainerEngine, make_postgres: Callable[[], str], tmp_path: Path
+    engine: ContainerEngine, images: Images, make_postgres: Callable[[], str], tmp_path: Path
 ) -> None:
-    """The chart's commands, with a folder for a store; PostgreSQL's programs are Debian's here."""
-    image = engine.build("backup", BUILD_IMAGE=DEBIAN, BASE_IMAGE=DEBIAN, PACKAGES="python3 postgresql-client")
+    """The chart's commands, with a folder for a store."""
+    image = images.image("backup")
     identity = pyrage.x25519.Identity.generate()
     recipients = [str(identity.to_public())]
     restore = {"service": SERVICE, "identitySecret": "key"}

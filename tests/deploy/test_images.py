@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -121,7 +121,9 @@ def test_the_gateways_image_holds_every_file_of_the_gateway() -> None:
     text = DOCKERFILES["gateway"]
     *sources, target = instructions(text, "COPY")[0].split()
     assert target == f"{container('gateway')['workingDir']}/"
-    files = [path for path in (ROOT / "gateway").iterdir() if path.suffix not in (".py", ".md") and path.is_file()]
+    files = [
+        path for path in (ROOT / "gateway").iterdir() if path.suffix not in (".py", ".md", ".c") and path.is_file()
+    ]
     assert len(files) >= 6
     for path in files:
         assert any(fnmatch(f"gateway/{path.name}", pattern) for pattern in sources), path.name
@@ -200,9 +202,9 @@ def test_the_chart_runs_nothing_that_no_image_has(case: str) -> None:
 # What an extra must bring, seen from the code.
 
 
-def imported(service: str) -> set[str]:
-    """The top names of what a service imports, wherever in it, and the parts of the chassis that it uses."""
-    waiting, seen, names = [*(ROOT / "services" / service).rglob("*.py")], set(), set()
+def imported(files: Iterable[Path], following: str) -> set[str]:
+    """The top names of what files import, wherever in them, and what they use of a package of ours."""
+    waiting, seen, names = [*files], set(), set()
     while waiting:
         path = waiting.pop()
         if path in seen or not path.exists():
@@ -210,7 +212,7 @@ def imported(service: str) -> set[str]:
         seen.add(path)
         for module in modules(path):
             names.add(module.partition(".")[0])
-            if module.startswith("services.mesh"):
+            if module.startswith(following):
                 waiting.append(ROOT.joinpath(*module.split(".")).with_suffix(".py"))
     return names - set(sys.stdlib_module_names)
 
@@ -248,12 +250,22 @@ def test_a_services_extra_brings_all_that_it_imports(service: str) -> None:
     ours = {"services", "parley", "buf", "ext_authz"}
     # Installed only where somebody asks for it: `sql-chdb`.
     optional = {"chdb"}
-    brought = installed(service)
+    files = (ROOT / "services" / service).rglob("*.py")
+    check_brought(imported(files, "services.mesh") - ours - optional, service)
+
+
+def test_the_backups_extra_brings_all_that_it_imports() -> None:
+    check_brought(imported([ROOT / "deploy" / "backup" / "postgres.py"], "deploy.backup") - {"deploy"}, "backup")
+
+
+def check_brought(names: set[str], extra: str) -> None:
+    """Fails when one is imported that an extra does not install."""
+    brought = installed(extra)
     distributions = importlib.metadata.packages_distributions()
-    for name in imported(service) - ours - optional:
+    for name in names:
         by = {one.lower().replace("_", "-") for one in distributions.get(name, ())}
         # `google` is many distributions' folder.
-        assert by & brought, f"services/{service} imports {name}, which its extra does not bring"
+        assert by & brought, f"{name} is imported, which the extra {extra} does not bring"
 
 
 # The command.

@@ -82,6 +82,10 @@ def test_two_releases_in_a_namespace_share_no_pod() -> None:
 def test_addresses_name_services_of_the_release(case: str) -> None:
     objects = rendered(CASES[case])
     services = {item["metadata"]["name"] for item in of_kind(objects, "Service")}
+    # CloudNativePG makes its own for each Cluster.
+    services |= {
+        f"{item['metadata']['name']}-{end}" for item in of_kind(objects, "Cluster") for end in ("rw", "ro", "r")
+    }
     found = set()
     for text in texts(CASES[case]).values():
         found |= set(re.findall(r"parley-[a-z0-9-]+-headless", text))

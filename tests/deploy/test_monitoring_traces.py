@@ -58,7 +58,8 @@ def test_everybody_is_told_of_the_collector_that_they_can_speak_to() -> None:
     assert runtime["tracing.random_sampling"] == 5
     listener = yaml.safe_load(one(rendered(traced()), "ConfigMap", "parley-gateway")["data"]["listener.yaml"])
     (chain,) = listener["resources"][0]["filter_chains"]
-    manager = chain["filters"][0]["typed_config"]
+    # Before it, what counts connections.
+    manager = chain["filters"][-1]["typed_config"]
     assert manager["tracing"]["provider"]["typed_config"]["grpc_service"]["envoy_grpc"] == {"cluster_name": "tracing"}
     assert manager["generate_request_id"] is True
 

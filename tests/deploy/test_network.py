@@ -178,6 +178,25 @@ def test_callers_balance_over_pods_and_others_have_one_address(name: str) -> Non
         assert port["appProtocol"] == "kubernetes.io/h2c"
 
 
+def test_callers_find_every_pod_or_one_address_and_never_both() -> None:
+    """With a service mesh's proxies between them nobody is told of a headless Service, and there is none."""
+    proxied = {"defaults": {"loadBalancing": "proxy", "service": {"headless": False}}, "redis": {"mode": "none"}}
+    everything = yaml.safe_dump_all(rendered(proxied))
+    assert "headless" not in everything
+    assert re.search(r"PARLEY_CHAT_SQL_TARGET\s+value: parley-sql:50051", everything)
+    mixed = {"services": {"sql": proxied["defaults"]}}
+    objects = rendered(mixed)
+    services = {item["metadata"]["name"]: item["spec"] for item in of_kind(objects, "Service")}
+    for workload in workloads(objects):
+        for name, value in environment(workload).items():
+            if name.endswith("_TARGET"):
+                found = services[value.partition(":")[0]]
+                assert ("clusterIP" in found) == (name != "PARLEY_CHAT_SQL_TARGET")
+    clusters = one(objects, "ConfigMap", "parley-gateway")["data"]["clusters.yaml"]
+    assert "address: parley-sql," in clusters
+    assert "address: parley-chat-headless," in clusters
+
+
 @pytest.mark.parametrize("case", ["aks", "eks", "gke"])
 def test_the_load_balancer_keeps_clients_addresses(case: str) -> None:
     service = one(rendered(CASES[case]), "Service", "parley-gateway")

@@ -92,6 +92,14 @@ def test_a_share_of_cpu_is_one_of_a_request(case: str) -> None:
         assert set(resources) <= set(pod(target)["containers"][0]["resources"]["requests"])
 
 
+@pytest.mark.parametrize("service", ["chat", "sql", "asr", "image", "identity"])
+def test_services_scale_by_calls_in_flight_too(service: str) -> None:
+    """One that waits for others is full long before its CPU is."""
+    metrics = one(rendered(), "HorizontalPodAutoscaler", f"parley-{service}")["spec"]["metrics"]
+    assert [metric["type"] for metric in metrics] == ["Resource", "Pods"]
+    assert metrics[1]["pods"]["metric"]["name"] == "grpc_server_in_flight"
+
+
 @pytest.mark.parametrize("values", [{}, {"triton": {"profile": "gpu"}}], ids=["embedded", "gpu"])
 def test_triton_scales_by_its_queue_and_not_by_cpu(values: dict[str, Any]) -> None:
     for item in of_kind(rendered(values), "HorizontalPodAutoscaler"):

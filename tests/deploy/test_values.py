@@ -121,7 +121,10 @@ BACKUP: dict[str, Any] = {"enabled": True, "store": {"url": "s3://b"}, "recipien
 # What the schema cannot see: the values, and words of the answer, which names the value and the remedy.
 CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "more at least than at most": ({"defaults": {"autoscaling": {"minReplicas": 20}}}, "minReplicas (20) is more than"),
-    "nothing to scale by": ({"services": {"chat": {"autoscaling": {"cpuPercent": 0}}}}, "nothing to scale by"),
+    "nothing to scale by": (
+        {"services": {"chat": {"autoscaling": {"cpuPercent": 0, "inFlight": 0}}}},
+        "nothing to scale by",
+    ),
     "a gateway without calls in flight": (
         {"services": {"gateway": {"autoscaling": {"inFlight": 5}}}},
         "use cpuPercent",
@@ -163,6 +166,38 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "a secret among the settings": (
         {"services": {"chat": {"settings": {"database_url": "postgresql://x"}}}},
         "services.chat.settings.database_url: is a secret",
+    ),
+    "every pod to callers that do not go round": (
+        {"services": {"sql": {"loadBalancing": "proxy"}}},
+        "services.sql: service.headless true with loadBalancing proxy",
+    ),
+    "models to callers that do not go round": (
+        {"triton": {"defaults": {"loadBalancing": "proxy"}}},
+        "triton.groups.embedded: service.headless true with loadBalancing proxy",
+    ),
+    "going round one address": (
+        {"defaults": {"service": {"headless": False}}},
+        "loadBalancing round_robin with service.headless false",
+    ),
+    "a proxy before certificates": (
+        {"mtls": {"enabled": True}, "defaults": {"loadBalancing": "proxy", "service": {"headless": False}}},
+        "loadBalancing proxy with mtls.enabled true",
+    ),
+    "an address of the chart's": (
+        {"services": {"chat": {"settings": {"sql_target": "sql.example.org:50051"}}}},
+        "take sql out of services.chat.calls",
+    ),
+    "a certificate of the chart's": ({"services": {"chat": {"settings": {"tls_key_file": "x"}}}}, "mtls for tls_*"),
+    "more /tmp than a pod may have": (
+        {"services": {"asr": {"tmpSize": "8Gi"}}},
+        "services.asr.resources.limits.ephemeral-storage (6Gi) is less than its pods' volumes may take (8192Mi",
+    ),
+    "weights on a node's disk, of more than a pod may have": (
+        {
+            "triton": {"profile": "gpu"},
+            "modelCache": {"mode": "emptyDir", "download": {"sources": [{"name": "w", "url": "s3://w"}]}},
+        },
+        "triton.groups.diffusion.resources.limits.ephemeral-storage (8Gi)",
     ),
     "a setting of the chart's": ({"services": {"chat": {"settings": {"listen": "x"}}}}, "is set by the chart"),
     "a service without a name": ({"services": {"chat": {"grpcService": ""}}}, "services.chat.grpcService: is needed"),

@@ -3,7 +3,7 @@
      Besides the keys of `defaults` an entry has
        kind       gateway, service or triton
        grpcPort   where others call it
-       targets    whom it calls: setting (what the caller names it), component, port
+       targets    whom it calls: setting (what the caller names it), component, port, single (has one address for all its pods)
        min        the least replicas that there will be
        volume     whether it has something at /var/lib/parley
      Use it as {{ $components := include "parley.components" . | fromJson }}. */}}
@@ -40,7 +40,8 @@
       {{- $other = printf "triton-%s" (eq $root.Values.triton.profile "embedded" | ternary "embedded" $component.modelGroup) -}}
     {{- end -}}
     {{- if hasKey $components $other -}}
-      {{- $targets = append $targets (dict "setting" $callee "component" $other "port" (get $components $other).grpcPort) -}}
+      {{- $called := get $components $other -}}
+      {{- $targets = append $targets (dict "setting" $callee "component" $other "port" $called.grpcPort "single" (not $called.service.headless)) -}}
     {{- end -}}
   {{- end -}}
   {{- $_ := set $component "targets" $targets -}}

@@ -14,7 +14,8 @@
 {{- range $path := regexFindAll "\\./eds/[a-z]+\\.yaml" $text -1 | uniq -}}
   {{- $name := $path | trimPrefix "./eds/" | trimSuffix ".yaml" -}}
   {{- $there := and (hasKey $components $name) (has $name (get $components "gateway").calls) -}}
-  {{- $text = $text | replace (include "parley.edsBlock" $name) (include "parley.gatewayAddress" (dict "root" $root "name" $name "there" $there)) -}}
+  {{- $single := and $there (not (get $components $name).service.headless) -}}
+  {{- $text = $text | replace (include "parley.edsBlock" $name) (include "parley.gatewayAddress" (dict "root" $root "name" $name "there" $there "single" $single)) -}}
 {{- end -}}
 {{- with .Values.tracing.endpoint }}
   {{- $text = $text | replace "    load_assignment: { cluster_name: tracing }" (include "parley.gatewayCollector" . | trimPrefix "\n") }}
@@ -45,7 +46,7 @@
 
 {{- define "parley.gatewayAddress" -}}
 {{- if .there }}
-{{- $address := include "parley.address" (dict "root" .root "component" .name) }}
+{{- $address := include "parley.address" (dict "root" .root "component" .name "single" .single) }}
 {{- printf "    type: STRICT_DNS" }}
     dns_refresh_rate: 5s
     respect_dns_ttl: true

@@ -84,9 +84,11 @@ annotations:
 {{- end }}
 {{- end -}}
 
-{{/* Where a component's pods are found one by one: its headless Service. Takes root, component. */}}
+{{/* Where callers find a component: its headless Service, which has its pods one by one. Takes root, component, and `single`
+     where its Service's one address is meant. */}}
 {{- define "parley.address" -}}
-{{- include "parley.host" (dict "root" .root "service" (include "parley.componentName" (merge (dict "suffix" "headless") .))) -}}
+{{- $suffix := .single | ternary "" "headless" -}}
+{{- include "parley.host" (dict "root" .root "service" (include "parley.componentName" (dict "root" .root "component" .component "suffix" $suffix))) -}}
 {{- end -}}
 
 {{/* The host name of a Service. A short one is found with the first look-up; one with the domain is the fourth. */}}

@@ -87,13 +87,15 @@ topologySpreadConstraints:
 {{- add (int .termination.preStopSeconds) (int .termination.graceSeconds) 15 -}}
 {{- end -}}
 
-{{/* How a Deployment scales and rolls out. Takes component. */}}
+{{/* How a Deployment scales and rolls out: what weights may take to be downloaded comes on top of the start. Takes root,
+     component. */}}
 {{- define "parley.deploymentSpec" -}}
 {{- if eq .component.autoscaling.engine "none" }}
 replicas: {{ int .component.replicas }}
 {{ end -}}
 revisionHistoryLimit: 5
-progressDeadlineSeconds: {{ int .component.rollout.progressDeadlineSeconds }}
+{{- $download := and (eq .component.kind "triton") (eq (include "parley.modelDownload" .root) "true") | ternary (int .root.Values.modelCache.download.timeoutSeconds) 0 }}
+progressDeadlineSeconds: {{ add (int .component.rollout.progressDeadlineSeconds) $download }}
 {{- if include "parley.recreate" . }}
 strategy: { type: Recreate }
 {{- else }}
@@ -119,4 +121,25 @@ strategy:
 {{- define "parley.tmpVolume" -}}
 - name: tmp
   emptyDir: { sizeLimit: {{ .component.tmpSize }} }
+{{- end -}}
+
+{{/* A quantity in MiB. */}}
+{{- define "parley.mebibytes" -}}
+{{- $factors := dict "" 9.5367431640625e-07 "m" 0.0 "k" 0.00095367431640625 "M" 0.95367431640625 "G" 953.67431640625 "T" 953674.31640625 "Ki" 0.0009765625 "Mi" 1.0 "Gi" 1024.0 "Ti" 1048576.0 -}}
+{{- $unit := regexFind "[A-Za-z]*$" (toString .) -}}
+{{- mulf (trimSuffix $unit (toString .) | float64) (get $factors $unit) -}}
+{{- end -}}
+
+{{/* What a pod's volumes may take of its node's disk, in MiB: those that the kubelet counts against its limit. Takes root,
+     component. */}}
+{{- define "parley.writtenMebibytes" -}}
+{{- $triton := eq .component.kind "triton" -}}
+{{- $cache := .root.Values.modelCache -}}
+{{- $sizes := list .component.tmpSize -}}
+{{- if $triton }}{{ $sizes = append $sizes "16Mi" }}{{ end -}}
+{{- if and .component.volume (not .component.persistence.enabled) }}{{ $sizes = append $sizes .component.persistence.size }}{{ end -}}
+{{- if and $triton (eq .root.Values.triton.profile "gpu") (eq $cache.mode "emptyDir") }}{{ $sizes = append $sizes $cache.emptyDir.sizeLimit }}{{ end -}}
+{{- $sum := 0.0 -}}
+{{- range $sizes }}{{ $sum = addf $sum (include "parley.mebibytes" . | float64) }}{{ end -}}
+{{- $sum -}}
 {{- end -}}

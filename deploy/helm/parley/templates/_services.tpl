@@ -16,18 +16,21 @@
     {{- $_ := set $variables "models_wait_seconds" (include "parley.text" $models.startup.seconds) -}}
   {{- end -}}
 {{- end -}}
+{{- if eq $name "sql" -}}
+  {{- $_ := set $variables "closed_hosts" (include "parley.closedHosts" .) -}}
+{{- end -}}
 {{- $_ := set $variables "listen" "0.0.0.0:50051" -}}
 {{- $_ = set $variables "metrics_listen" "0.0.0.0:9090" -}}
 {{- $_ = set $variables "drain_seconds" (include "parley.text" $component.termination.graceSeconds) -}}
 {{- with $root.Values.tracing.endpoint }}{{ $_ := set $variables "otlp_endpoint" . }}{{ end -}}
 {{- range $component.targets -}}
-  {{- $_ := set $variables (printf "%s_target" .setting) (printf "%s:%d" (include "parley.address" (dict "root" $root "component" .component)) (int .port)) -}}
+  {{- $_ := set $variables (printf "%s_target" .setting) (printf "%s:%d" (include "parley.address" (dict "root" $root "component" .component "single" .single)) (int .port)) -}}
 {{- end -}}
 {{- if and $component.database (eq $root.Values.postgresql.mode "sqlite") -}}
   {{- $_ := set $variables "database_url" (printf "sqlite:////var/lib/parley/%s.db" $name) -}}
 {{- end -}}
 {{- if and (eq $name "identity") (eq $root.Values.redis.mode "internal") -}}
-  {{- $_ := set $variables "redis_url" (printf "redis://%s:6379/0" (include "parley.address" (dict "root" $root "component" "redis"))) -}}
+  {{- $_ := set $variables "redis_url" (printf "redis://%s:6379/0" (include "parley.address" (dict "root" $root "component" "redis" "single" false))) -}}
 {{- end -}}
 {{- if $root.Values.mtls.enabled -}}
   {{- $_ := set $variables "health_listen" "0.0.0.0:50052" -}}
@@ -49,6 +52,30 @@
 {{- with $component.extraEnv }}
 {{ toYaml . }}
 {{- end }}
+{{- end -}}
+
+{{/* Where no database of anybody's is: this release's own Services, the cluster's, and what the settings add. Takes root,
+     component. */}}
+{{- define "parley.closedHosts" -}}
+{{- $root := .root -}}
+{{- $hosts := list "kubernetes.default.svc" -}}
+{{- range $name, $component := include "parley.components" $root | fromJson -}}
+  {{- $names := list $name -}}
+  {{- if and (ne $component.kind "gateway") $component.service.headless }}{{ $names = append $names (printf "%s-headless" $name) }}{{ end -}}
+  {{- if and $component.database (eq $root.Values.postgresql.mode "cloudnativepg") -}}
+    {{- range list "db-rw" "db-ro" "db-r" }}{{ $names = append $names (printf "%s-%s" $name .) }}{{ end -}}
+  {{- end -}}
+  {{- range $names -}}
+    {{- $hosts = append $hosts (include "parley.host" (dict "root" $root "service" (include "parley.componentName" (dict "root" $root "component" .)))) -}}
+  {{- end -}}
+{{- end -}}
+{{- if eq $root.Values.redis.mode "internal" -}}
+  {{- $hosts = append $hosts (include "parley.address" (dict "root" $root "component" "redis" "single" false)) -}}
+{{- end -}}
+{{- with .component.settings.closed_hosts -}}
+  {{- $hosts = concat $hosts (kindIs "slice" . | ternary . (list .)) -}}
+{{- end -}}
+{{- join "," $hosts -}}
 {{- end -}}
 
 {{/* The Secrets that a service's secrets come from, as sources of a projected volume; empty where it has none. */}}

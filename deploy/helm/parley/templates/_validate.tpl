@@ -51,9 +51,14 @@
       {{- fail (printf "%s.settings.%s: is a secret; it belongs into the service's Secret" $path .) -}}
     {{- end -}}
   {{- end -}}
-  {{- range list "listen" "metrics_listen" "drain_seconds" "otlp_endpoint" -}}
+  {{- range list "listen" "metrics_listen" "health_listen" "drain_seconds" "otlp_endpoint" "tls_certificate_file" "tls_key_file" "tls_ca_file" -}}
     {{- if hasKey $component.settings . -}}
-      {{- fail (printf "%s.settings.%s: is set by the chart; use termination.graceSeconds for drain_seconds, tracing.endpoint for otlp_endpoint" $path .) -}}
+      {{- fail (printf "%s.settings.%s: is set by the chart; use termination.graceSeconds for drain_seconds, tracing.endpoint for otlp_endpoint, mtls for tls_*" $path .) -}}
+    {{- end -}}
+  {{- end -}}
+  {{- range $component.targets -}}
+    {{- if hasKey $component.settings (printf "%s_target" .setting) -}}
+      {{- fail (printf "%s.settings.%s_target: is set by the chart; take %s out of %s.calls where another one is meant" $path .setting .setting $path) -}}
     {{- end -}}
   {{- end -}}
   {{- if and (eq $component.kind "service") (not $component.grpcService) -}}
@@ -75,6 +80,17 @@
   {{- end -}}
   {{- $alone := include "parley.recreate" (dict "component" $component) -}}
   {{- $many := gt (int (eq $scaling.engine "none" | ternary $component.replicas $scaling.maxReplicas)) 1 -}}
+  {{- if ne $component.kind "gateway" -}}
+    {{- if and $component.service.headless (ne $component.loadBalancing "round_robin") -}}
+      {{- fail (printf "%s: service.headless true with loadBalancing %s: callers that find every pod and do not go round them keep to one; set service.headless to false, or loadBalancing to round_robin" $path $component.loadBalancing) -}}
+    {{- end -}}
+    {{- if and (not $component.service.headless) (eq $component.loadBalancing "round_robin") $many -}}
+      {{- fail (printf "%s: loadBalancing round_robin with service.headless false: behind one address every caller keeps to one pod; set service.headless to true, or loadBalancing to proxy where a service mesh balances" $path) -}}
+    {{- end -}}
+    {{- if and (eq $component.loadBalancing "proxy") $root.Values.mtls.enabled -}}
+      {{- fail (printf "%s: loadBalancing proxy with mtls.enabled true: a proxy cannot tell calls apart that are encrypted for somebody else; leave the certificates to the mesh, or set loadBalancing to round_robin" $path) -}}
+    {{- end -}}
+  {{- end -}}
   {{- if and $component.database (eq $root.Values.postgresql.mode "sqlite") (not $alone) -}}
     {{- fail (printf "%s: postgresql.mode sqlite keeps a file in one pod; set autoscaling.engine none, replicas 1 and rollout.maxSurge 0, maxUnavailable 1 (values-dev.yaml does)" $path) -}}
   {{- end -}}
@@ -89,6 +105,11 @@
     {{- if and (hasPrefix "/" $folder) $component.volume (not (hasPrefix "/var/lib/parley/" $folder)) -}}
       {{- fail (printf "%s.settings.%s: %s is outside of /var/lib/parley, where the shared volume is" $path $setting $folder) -}}
     {{- end -}}
+  {{- end -}}
+  {{- $storage := dig "limits" "ephemeral-storage" "" $component.resources -}}
+  {{- $written := include "parley.writtenMebibytes" (dict "root" $root "component" $component) | float64 -}}
+  {{- if and $storage (gt $written (include "parley.mebibytes" $storage | float64)) -}}
+    {{- fail (printf "%s.resources.limits.ephemeral-storage (%v) is less than its pods' volumes may take (%.0fMi: tmpSize, and what is kept on the node for want of a claim); they would be evicted before these are full" $path $storage $written) -}}
   {{- end -}}
   {{- if and (eq $root.Values.triton.profile "gpu") (eq $component.kind "triton") (not $component.gpus) -}}
     {{- fail (printf "%s.gpus: the gpu profile needs at least one" $path) -}}
