@@ -29,8 +29,8 @@ OUTPUTS = [
     "deploy/docker/gateway",
 ]
 # Without a library of C: the filter calls Envoy alone.
-WASM = (sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-freestanding", "-nostdlib", "-Oz", "-Wall", "-Wextra")
-WASM += ("-Werror", "-Wl,--no-entry,--export-dynamic,--strip-all")
+WASM = [sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-freestanding", "-nostdlib", "-Oz", "-Wall", "-Wextra"]
+WASM += ["-Werror", "-Wl,--no-entry,--export-dynamic,--strip-all"]
 
 
 def generate(root: pathlib.Path) -> None:
