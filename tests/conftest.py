@@ -30,10 +30,9 @@ def missing(what: str) -> None:
     pytest.skip(f"{what} is missing on this machine")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """The tests of a folder stay together, in one process and in their order: they share servers."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(item.path.relative_to(ROOT / "tests").parts[0]))
+    item.add_marker(pytest.mark.xdist_group(item.path.relative_to(ROOT / "tests").parts[0]))
 
 
 def free_port() -> int:
