@@ -49,7 +49,7 @@ status: setup ## Say what runs
 	@$(RUN) parley status
 
 test: tools ## Run all tests (PYTEST_ARGS="tests/sql -k join")
-	@$(RUN) python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
+	@$(RUN) python -m pytest -n $(JOBS) $(PYTEST_ARGS)
 
 image-models: $(TORCH)/.installed ## Make the environment of the models that draw (once)
 

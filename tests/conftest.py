@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 import httpx
 import psycopg2
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from deploy.local import ports
 
@@ -30,9 +32,17 @@ def missing(what: str) -> None:
     pytest.skip(f"{what} is missing on this machine")
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """The tests of a folder stay together, in one process and in their order: they share servers."""
-    item.add_marker(pytest.mark.xdist_group(item.path.relative_to(ROOT / "tests").parts[0]))
+class Folders(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has no types
+    """Keeps the tests of a folder together, in one process and in their order: they share servers."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.split("/")[1]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Folders:
+    """How `pytest -n` shares the tests out, whatever `--dist` says."""
+    return Folders(config, log)
 
 
 def free_port() -> int:
