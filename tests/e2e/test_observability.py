@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -69,6 +70,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """The running stack, with the shop registered."""
     scraped = dict(zip(SERVICES, ports.free(len(SERVICES)), strict=True))
     told = {f"PARLEY_{name.upper()}_METRICS_LISTEN": f"127.0.0.1:{port}" for name, port in scraped.items()}
+    # Nobody asks it; but services count what providers do only where they have some.
+    provider = {"name": "example", "base_url": f"http://127.0.0.1:{free_port()}/v1", "models": ["model"]}
+    told["PARLEY_CHAT_PROVIDERS"] = json.dumps([provider])
     with Receiver() as receiver:
         settings = StackSettings(
             state=tmp_path_factory.mktemp("watched"),
