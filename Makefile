@@ -12,7 +12,7 @@ PYTEST_ARGS ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo image-models up down status test test-pyannote freeze-torch checkov images secrets check generate generated-diff lint types freeze bench train-diffusion clean
+.PHONY: help setup tools demo image-models up down status test freeze-torch checkov images secrets check generate generated-diff lint types freeze bench train-diffusion clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,11 +78,6 @@ $(TORCH)/.installed: triton_models/environments/torch.in triton_models/environme
 		--constraint triton_models/environments/torch.txt --requirement triton_models/environments/torch.in
 	@$(TORCH)/bin/python scripts/mend_torchaudio.py
 	@touch $@
-
-test-pyannote: tools $(TORCH)/.installed ## Make the environment of the torch models; test them, and SQL with a random language model
-	@# The other tests in that folder need no torch: `make test` runs them.
-	@$(RUN) python -m pytest $(addprefix tests/gpu_models/test_,worker.py enhancer.py phowhisper.py pyannote.py) \
-		tests/sql/test_random_model.py tests/diffusion_training/test_stages.py tests/diffusion $(PYTEST_ARGS)
 
 WORKERS ?= 2
 train-diffusion: $(TORCH)/.installed ## Train the embedded text-to-image checkpoint anew (two CPU cores: some hours; WORKERS=2: processes)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from services.mesh.triton import Triton
-from tests.conftest import ROOT
+from tests.conftest import ROOT, missing
 from tests.real_triton import RealTriton
 from triton_models.repository import TORCH_ENVIRONMENT
 
@@ -22,7 +22,7 @@ PARAMETERS = {"device": "cpu", "threads": "1", "embedded": "false", "default_mod
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model directory with tiny checkpoints, written by the environment that they run in."""
     if not (TORCH_ENVIRONMENT / ".installed").exists():
-        pytest.skip("`make test-pyannote` makes the environment of the models that need torch, and runs this")
+        missing("the environment of the models that need torch (make image-models)")
     base = tmp_path_factory.mktemp("diffusion-models")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     subprocess.run([PYTHON, "-m", "tests.diffusion.tiny", base], check=True, cwd=ROOT, env=environment)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, missing
 from triton_models.repository import TORCH_ENVIRONMENT
 
 
@@ -18,7 +18,7 @@ from triton_models.repository import TORCH_ENVIRONMENT
 def found(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What came of all stages."""
     if not (TORCH_ENVIRONMENT / ".installed").exists():
-        pytest.skip("`make test-pyannote` makes the environment of the models that need torch, and runs this")
+        missing("the environment of the models that need torch (make image-models)")
     folder = tmp_path_factory.mktemp("stages")
     python = TORCH_ENVIRONMENT / "bin" / "python"
     command = [str(python), "-m", "tests.diffusion_training.tiny_stages", str(folder)]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from services.mesh.triton import Triton
-from tests.conftest import ROOT
+from tests.conftest import ROOT, missing
 from tests.gpu_models import random_whisper
 from tests.real_triton import RealTriton
 from triton_models.repository import TORCH_ENVIRONMENT
@@ -31,7 +31,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def torch_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model directory with PhoWhisper, pyannote and the enhancer, written by the environment that they run in."""
     if not (TORCH_ENVIRONMENT / ".installed").exists():
-        pytest.skip("`make test-pyannote` makes the environment of the models that need torch, and runs this")
+        missing("the environment of the models that need torch (make image-models)")
     base = tmp_path_factory.mktemp("torch-models")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run([PYTHON, "-m", "tests.gpu_models.tiny_torch", base], check=True, cwd=ROOT, env=environment)

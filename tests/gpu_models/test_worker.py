@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import missing
 from triton_models.repository import TORCH_ENVIRONMENT
 from triton_models.shared.wire import Array, Failure, Outcome, Tensors
 from triton_models.shared.worker import Worker, WorkerError
@@ -135,7 +136,7 @@ def test_a_closed_worker_is_gone_and_stays_so(worker: Worker) -> None:
 
 def test_the_worker_may_have_another_numpy() -> None:
     if not (TORCH_ENVIRONMENT / ".installed").exists():
-        pytest.skip("`make test-pyannote` makes the other environment, and runs this")
+        missing("the environment of the models that need torch (make image-models)")
     worker = Worker(TOY, {}, str(TORCH_ENVIRONMENT))
     numbers = np.arange(6, dtype=np.int16).reshape(2, 3)
     (outcome,) = worker.run([{"say": [b"x"], "numbers": numbers}], [never])

@@ -1,6 +1,6 @@
 """The engine with a language model that babbles, behind a real server, `transformers serve`: what it can do at worst.
 
-`make test-pyannote` makes the environment that the server needs, and runs this.
+`make image-models` makes the environment that the server needs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from grpc_status import rpc_status
 
 from deploy.local import sample_shop
 from parley.sql.v1 import sql_pb2
-from tests.conftest import ROOT, free_port
+from tests.conftest import ROOT, free_port, missing
 from triton_models.repository import TORCH_ENVIRONMENT
 
 QUESTION = "how many customers are in Hanoi?"
@@ -44,7 +44,7 @@ class Babbler(NamedTuple):
 def babbler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Babbler]:
     """Transformers' own server with a random model, in a process of its own."""
     if not (TORCH_ENVIRONMENT / ".installed").exists():
-        pytest.skip("`make test-pyannote` makes the environment that transformers' server runs in, and runs this")
+        missing("the environment of the models that need torch (make image-models)")
     folder = tmp_path_factory.mktemp("babbler")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HOME": str(folder), "HF_HUB_OFFLINE": "1",
                    "OMP_NUM_THREADS": "1"}  # fmt: skip
