@@ -51,7 +51,7 @@ status: setup ## Say what runs
 test: tools ## Run all tests (PYTEST_ARGS="tests/sql -k join")
 	@$(RUN) python -m pytest -n $(JOBS) $(PYTEST_ARGS)
 
-image-models: $(TORCH)/.installed ## Make the environment of the models that draw (once)
+image-models: $(TORCH)/.installed ## Make the environment of the models that need torch, those that draw among them (once)
 
 # Judges the Helm chart; without it tests/deploy skips that one test.
 $(CHECKOV)/.installed: tests/deploy/checkov.txt
