@@ -1,6 +1,6 @@
 """Chat completions with everything that protects them against chat completions without, before one canned provider.
 
-    python -m bench.chat_guard [--seconds 2] [--rounds 5] [--keys 100000]
+    python -m bench.chat_guard [--seconds 2] [--rounds 9] [--keys 100000]
 
 `bare` is Envoy without the filters that ask who calls, and the chat service in plaintext. `guarded` is what `parley up`
 starts: identity is asked, services talk by mutual TLS, usage is reported. `many keys` is the same with a hundred
@@ -91,7 +91,7 @@ def main() -> int:
     """Measures; 1 where a bar is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=2.0, help="length of a round, for each target")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--keys", type=int, default=100_000)
     given = parser.parse_args()
     with contextlib.ExitStack() as stack:

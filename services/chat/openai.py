@@ -115,8 +115,8 @@ class ChatCompletionsServicer(openai_pb2_grpc.ChatCompletionsServiceServicer):
         renamed = self._providers.renamed(request.model)
         if not request.stream:
             whole = await self._providers.complete(upstream)
-            tally.answer(whole)
-            yield json_body(_named(json.loads(whole), request.model) if renamed else whole)
+            tally.chunks([whole.answer])
+            yield json_body(_named(whole.answer, request.model) if renamed else whole.data)
             return
         async with aclosing(self._providers.stream(upstream)) as stream:
             async for events in stream:

@@ -6,7 +6,6 @@ read, and what was written until then.
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing, closing
 from typing import Any
@@ -43,13 +42,8 @@ class Tally:
         """The model says what it cost."""
         self._counted = used if self._counted is None else self._counted + used
 
-    def answer(self, whole: bytes) -> None:
-        """A provider's whole answer, JSON."""
-        if self._tab.meter is not None:
-            self._chunk(json.loads(whole))
-
     def chunks(self, chunks: Iterable[Mapping[str, Any]]) -> None:
-        """Chunks of a provider's answer, as OpenAI's protocol has them."""
+        """Chunks of a provider's answer, or the whole of it, as OpenAI's protocol has them."""
         if self._tab.meter is not None:
             for chunk in chunks:
                 self._chunk(chunk)

@@ -13,7 +13,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from services.mesh import provider_errors as errors
 from services.mesh import telemetry
@@ -46,6 +46,18 @@ class UpstreamRequest:
     def body(self, name: str) -> bytes:
         """The bytes for a provider that calls the model `name`."""
         return self.raw if name == self.model else json.dumps({**self.payload, "model": name}).encode()
+
+
+class Completion(NamedTuple):
+    """A whole answer.
+
+    Attributes:
+        data: A chat completion in JSON.
+        answer: The same, parsed.
+    """
+
+    data: bytes
+    answer: dict[str, Any]
 
 
 class Attempts:
@@ -103,16 +115,16 @@ class Providers:
         """The providers of each model, in the order of preference."""
         return self._offers
 
-    async def complete(self, request: UpstreamRequest) -> bytes:
-        """The answer of the first provider that gives one: a chat completion in JSON. Raises UpstreamError."""
+    async def complete(self, request: UpstreamRequest) -> Completion:
+        """The answer of the first provider that gives one. Raises UpstreamError."""
         attempts = Attempts(self._offers[request.model])
         while True:
             provider = attempts.provider
             try:
                 body = request.body(provider.models[request.model])
-                answer, data = completion(provider.name, await provider.complete(body))
-                provider.meter.used(request.model, answer.get("usage"))
-                return data
+                found = completion(provider.name, await provider.complete(body))
+                provider.meter.used(request.model, found.answer.get("usage"))
+                return found
             except errors.UpstreamError as error:
                 await attempts.failed(error)
 
@@ -154,8 +166,8 @@ def _made(settings: Sequence[ProviderSettings]) -> list[Provider]:
     return [Provider(one) for one in settings]
 
 
-def completion(provider: str, data: bytes) -> tuple[dict[str, Any], bytes]:
-    """The answer where it is a chat completion, with what OpenAI's clients rely on filled in: parsed, and its bytes.
+def completion(provider: str, data: bytes) -> Completion:
+    """The answer where it is a chat completion, with what OpenAI's clients rely on filled in.
 
     Raises:
         UpstreamFailed: It is something else.
@@ -167,9 +179,9 @@ def completion(provider: str, data: bytes) -> tuple[dict[str, Any], bytes]:
     if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list):
         raise errors.UpstreamFailed(provider, "answered with something that is not a chat completion")
     if "id" in answer and "created" in answer and "model" in answer and "object" in answer:
-        return answer, data
+        return Completion(data, answer)
     filled = {"id": new_id(), "object": "chat.completion", "created": int(time.time()), "model": "", **answer}
-    return filled, json.dumps(filled, ensure_ascii=False).encode()
+    return Completion(json.dumps(filled, ensure_ascii=False).encode(), filled)
 
 
 def new_id() -> str:

@@ -151,8 +151,8 @@ async def complete(*offers: ProviderSettings) -> dict[str, Any]:
         answer = await providers.complete(UpstreamRequest("m", payload, json.dumps(payload).encode()))
     finally:
         await providers.close()
-    found: dict[str, Any] = json.loads(answer)
-    return found
+    assert json.loads(answer.data) == answer.answer
+    return answer.answer
 
 
 async def test_an_answer_is_filled_with_what_clients_rely_on(script: Script) -> None:

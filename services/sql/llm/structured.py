@@ -69,12 +69,12 @@ class Writer:
             payload = {"model": self._model, "messages": messages, "temperature": temperature, **_form(way)}
             request = UpstreamRequest(self._model, payload, json.dumps(payload, ensure_ascii=False).encode())
             try:
-                answer = await self._providers.complete(request)
+                found = await self._providers.complete(request)
             except UpstreamRejected as error:
                 log.info("language model refused a form", form=way.value, said=error.message)
                 continue
             self._way = way
-            written = _read(answer, messages)
+            written = _read(found.answer, messages)
             usage.add(Unit.TOKENS, written.tokens, self._model)
             return written
         self._way = None
@@ -92,16 +92,15 @@ def _form(way: Way) -> dict[str, Any]:
     return {}
 
 
-def _read(answer: bytes, messages: list[dict[str, str]]) -> Written:
+def _read(answer: dict[str, Any], messages: list[dict[str, str]]) -> Written:
     """The fields of a chat completion. Raises EngineFailed."""
     try:
-        data = json.loads(answer)
-        message = data["choices"][0]["message"]
+        message = answer["choices"][0]["message"]
         calls = message.get("tool_calls") or []
         text = str(calls[0]["function"]["arguments"] if calls else message.get("content") or "")
     except (LookupError, TypeError, AttributeError):
         raise EngineFailed("The language model's provider answered with something that is not its protocol.") from None
-    said = data.get("usage")
+    said = answer.get("usage")
     total = said.get("total_tokens") if isinstance(said, dict) else None
     if not isinstance(total, int) or total <= 0:
         total = sum(tokens_of(item["content"]) for item in messages) + tokens_of(text)
