@@ -47,7 +47,7 @@ print(json.dumps({
     "compiled": any((application / "services" / "mesh" / "__pycache__").glob("server.*.pyc")),
     "left": [
         name
-        for name in ("/etc/pip.conf", "/source", "/tool", "/root/.cache", "/var/cache/pip")
+        for name in ("/etc/pip.conf", "/source", "/tool", os.path.expanduser("~root/.cache"), "/var/cache/pip")
         if os.path.exists(name)
     ],
     "writable": [path for path in ("/", "/opt/parley", "/etc", "/tmp", "/var/lib/parley") if writable(path)],
