@@ -141,15 +141,14 @@ def postgres(make_postgres: Callable[[], str]) -> str:
     return make_postgres()
 
 
-@pytest.fixture
-def redis_server(tmp_path: pathlib.Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A real Redis on a free port: its URL and process."""
+@contextlib.contextmanager
+def redis_on(port: int, folder: pathlib.Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A real Redis, empty, on a port of this machine, once it answers."""
     executable = shutil.which("redis-server")
     if executable is None:
         missing("Redis (apt-get install redis-server)")
     assert executable is not None
-    port = free_port()
-    command = [executable, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
+    command = [executable, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     client = shutil.which("redis-cli")
     try:
@@ -157,7 +156,15 @@ def redis_server(tmp_path: pathlib.Path) -> Iterator[tuple[str, subprocess.Popen
             if client and subprocess.run([client, "-p", str(port), "ping"], capture_output=True).stdout == b"PONG\n":
                 break
             time.sleep(0.02)
-        yield f"redis://127.0.0.1:{port}/0", process
+        yield process
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.fixture
+def redis_server(tmp_path: pathlib.Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A real Redis on a free port: its URL and process."""
+    port = free_port()
+    with redis_on(port, tmp_path) as process:
+        yield f"redis://127.0.0.1:{port}/0", process

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.conftest import free_port
+from tests.conftest import free_port, redis_on
 from tests.gateway.conftest import Gateway, envoy, identity_service, scripted, wait_for
 
 LIMIT = 6
@@ -54,11 +54,8 @@ def test_without_redis_limits_are_looser_and_nobody_is_locked_out_or_let_in(
         assert refused.status_code == 429
         assert int(refused.headers["retry-after"]) > 0
         assert httpx.get(f"{limited.url}{PATH}").status_code == 401, "strangers stay out"
-        port = str(urlsplit(url).port)
-        command = ["redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as again:
-            try:
-                # It is asked anew within a second or so; this Redis has counted nothing yet.
-                wait_for(lambda: http.get(PATH).status_code == 200, 20, "Redis to be asked again")
-            finally:
-                again.kill()
+        port = urlsplit(url).port
+        assert port is not None
+        with redis_on(port, tmp_path):
+            # It is asked anew within a second or so; this Redis has counted nothing yet.
+            wait_for(lambda: http.get(PATH).status_code == 200, 20, "Redis to be asked again")
