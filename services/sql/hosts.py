@@ -12,10 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from services.mesh import hosts
 from services.mesh.hosts import Address, HostList
 from services.sql.errors import DatabaseUnreachable, HostRefused
+
+T = TypeVar("T")
 
 # A name may have any number of addresses; so many are tried at most, each for as long as a connection may take.
 _TRIED = 4
@@ -117,6 +120,20 @@ class Hosts:
             return frozenset(map(_plain, self._resolve(own, 0)))
         except OSError:
             return self._own[own]
+
+
+def first_of(addresses: Sequence[str], connect: Callable[[str], T], *faults: type[Exception]) -> tuple[str, T]:
+    """The first of some addresses that answers, and what `connect` made there. Raises what the last one raises.
+
+    Args:
+        addresses: At least one.
+        connect: Connects to one of them.
+        faults: What it raises where another one may be tried.
+    """
+    for address in addresses[:-1]:
+        with contextlib.suppress(*faults):
+            return address, connect(address)
+    return addresses[-1], connect(addresses[-1])
 
 
 def _plain(text: str) -> Address:

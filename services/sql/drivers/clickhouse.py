@@ -26,7 +26,7 @@ from services.mesh import telemetry
 from services.mesh.hosts import normal
 from services.sql.drivers.driver import MAX_TABLES, OWN_SECONDS, Clock, Described, grouped, refused, stopped
 from services.sql.errors import DatabaseRefused, DatabaseUnreachable, SchemaOutdated
-from services.sql.hosts import Hosts
+from services.sql.hosts import Hosts, first_of
 from services.sql.schema import Column, Table, kind_of
 from services.sql.target import CONNECT_SECONDS, Target
 from services.sql.values import ColumnType, ResultColumn
@@ -95,7 +95,9 @@ class ClickhouseSession:
         self._cancelled = False
         self._sockets: list[socket.socket] = []
         with self._faults():
-            self._address, self._client = _first(target, addresses, self._sockets)
+            self._address, self._client = first_of(
+                addresses, lambda address: _client(target, address, self._sockets), ClickHouseError, HTTPError, OSError
+            )
         # A user whose profile is read-only may change no setting: the server already sees to what they say.
         limit = self._client.server_settings.get("max_execution_time")
         self._changeable = limit is None or int(limit.readonly) == 0
@@ -269,14 +271,6 @@ def _port(target: Target) -> int:
 
 def _secure(target: Target) -> bool:
     return str(target.url.query.get("secure", "")).lower() in ("1", "true")
-
-
-def _first(target: Target, addresses: Sequence[str], sockets: list[socket.socket]) -> tuple[str, Client]:
-    """A client of the first of some addresses that answers. Raises ClickHouseError, HTTPError, OSError."""
-    for address in addresses[:-1]:
-        with contextlib.suppress(ClickHouseError, HTTPError, OSError):
-            return address, _client(target, address, sockets)
-    return addresses[-1], _client(target, addresses[-1], sockets)
 
 
 def _client(target: Target, address: str, sockets: list[socket.socket]) -> Client:

@@ -11,7 +11,7 @@ from pymongo.uri_parser import parse_uri
 
 from services.mesh.errors import InvalidArgument
 from services.mesh.hosts import normal
-from services.sql.hosts import Hosts
+from services.sql.hosts import Hosts, first_of
 from services.sql.language.words import listed
 from services.sql.target import CONNECT_SECONDS, FIELD
 
@@ -73,12 +73,7 @@ class CheckedPool(Pool):
         """A new connection. Raises HostRefused, DatabaseUnreachable, PyMongoError."""
         name, port = self._place
         addresses = self._hosts.addresses(name, port)
-        for address in addresses[:-1]:
-            try:
-                return self._at(address, handler)
-            except AutoReconnect:
-                continue
-        return self._at(addresses[-1], handler)
+        return first_of(addresses, lambda address: self._at(address, handler), AutoReconnect)[1]
 
     def _at(self, address: str, handler: Any) -> Connection:
         """A connection to an address. Another thread may set another one at the same time: that was checked too."""

@@ -28,7 +28,7 @@ from services.sql.errors import (
     SqlFailed,
     SqlTimeout,
 )
-from services.sql.hosts import Hosts
+from services.sql.hosts import Hosts, first_of
 from services.sql.schema import Column, ForeignKey, Table, kind_of
 from services.sql.target import CONNECT_SECONDS, Target
 from services.sql.values import ColumnType, ResultColumn
@@ -120,7 +120,7 @@ class MysqlSession:
         self._acted = False
         self._sql = ""
         try:
-            self._address, self._connection = _first(target, addresses)
+            self._address, self._connection = first_of(addresses, lambda address: _open(target, address), OSError)
         except (pymysql.Error, OSError, ssl.SSLError) as error:
             log.warning("database unavailable", error=target.scrub(str(error)))
             if error.args and error.args[0] in _REFUSED:
@@ -299,14 +299,6 @@ class MysqlSession:
 
 
 _CONVERTED = (FIELD_TYPE.BIT, ColumnType.BOOLEAN, ColumnType.JSON)
-
-
-def _first(target: Target, addresses: Sequence[str]) -> tuple[str, pymysql.Connection[Any]]:
-    """A connection to the first of some addresses that answers. Raises pymysql.Error, OSError."""
-    for address in addresses[:-1]:
-        with contextlib.suppress(OSError):
-            return address, _open(target, address)
-    return addresses[-1], _open(target, addresses[-1])
 
 
 def _open(target: Target, address: str) -> pymysql.Connection[Any]:
